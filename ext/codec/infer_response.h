@@ -1,0 +1,43 @@
+// ModelInferResponse written straight into the send buffer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/arena.h"
+#include "base/tensor.h"
+#include "codec/infer_request.h"
+
+namespace penstock::codec {
+
+struct InferResponse {
+  // model_name, model_version and parameters as they stand on the wire, encoded once a version by
+  // encode_response_head().
+  std::span<const std::byte> head;
+  std::string_view id;
+  std::span<const TensorView> outputs;
+  bool raw = true;  // raw_output_contents, or typed contents (FP16 and BF16 are raw only: the caller answers
+                    // raw for all then)
+};
+
+// The constant part of a version's answers.
+std::string encode_response_head(std::string_view model_name, std::string_view model_version,
+                                 std::span<const Parameter> parameters);
+
+// A piece of an encoded message: bytes that were written, or bytes that stay where the tensor has them.
+struct Piece {
+  std::span<const std::byte> bytes;
+  bool borrowed = false;  // true: these are a tensor's own bytes, which must outlive the sending
+};
+
+// Encodes the message, with `prefix` bytes of room left before it (5 for gRPC's prefix, which the caller
+// fills in). Raw contents of at least `borrow_at` bytes are not copied: they come out as a piece of their
+// own. Everything written, and the pieces, come from `arena`. The pieces together are prefix + message, in
+// order.
+std::span<const Piece> encode_infer_response(const InferResponse& response, std::size_t prefix,
+                                             std::size_t borrow_at, Arena& arena);
+
+}  // namespace penstock::codec

@@ -1,0 +1,125 @@
+"""The compiled core: programs, executors, versions, the server. See ext/bindings/_core.pyx.
+
+Everything that fails raises `penstock.errors.StatusError` with a gRPC status number. Datatypes are the protocol's names ("FP32", "BYTES").
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Spec = tuple[str, str, tuple[int, ...]]  # name, datatype, shape with -1 for any size
+Column = np.ndarray[Any, Any] | Sequence[str | bytes | None]
+
+class Program:
+    """A compiled list of transform steps (ext/transform/program.h). Immutable, usable from any thread."""
+
+    def __init__(
+        self,
+        *,
+        inputs: Sequence[tuple[str, str]],  # name, datatype of each input column
+        slots: Sequence[tuple[str, str, int, int, int]],  # name, datatype, input or -1, output or -1, column
+        steps: Sequence[
+            # name, kernel address, state arrays (C-contiguous), slots read, slots written, scratch bytes
+            tuple[str, int, Sequence[np.ndarray[Any, Any]], Sequence[int], Sequence[int], int]
+        ],
+        outputs: Sequence[tuple[str, str, int, bool]],  # name, datatype, width, flat
+    ) -> None: ...
+    @property
+    def inputs(self) -> list[Spec]: ...
+    @property
+    def outputs(self) -> list[Spec]: ...
+    def run(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray[Any, Any]]:
+        """Runs the steps on named columns of equal length [rows]; numbers must have the declared dtype."""
+
+class Executor:
+    """A loaded model (ext/executor/executor.h)."""
+
+    @staticmethod
+    def onnx(
+        path: str,
+        *,
+        library: str,
+        providers: Sequence[str] = ("cpu",),
+        fallback: bool = False,
+        intra_op_threads: int = 1,
+        inter_op_threads: int = 1,
+        optimization: str = "all",
+    ) -> Executor: ...
+    @staticmethod
+    def lightgbm(
+        path: str, *, library: str, start_iteration: int = 0, num_iterations: int = -1, raw_score: bool = False
+    ) -> Executor: ...
+    @property
+    def inputs(self) -> list[Spec]: ...
+    @property
+    def outputs(self) -> list[Spec]: ...
+    @property
+    def description(self) -> str: ...
+
+class Version:
+    """One servable version: inputs, optional program, executor. The same object runs in process and in the server.
+
+    With a program, `inputs` are its columns, each sent as [n] or [n, 1]; if all are numeric, one tensor `features` [n, columns] (FP32 or
+    FP64) serves as well. Without one, `inputs` are the executor's. `empty_is_missing` names BYTES columns whose empty string means
+    missing. `max_rows` 0: no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        version: str,
+        digest: str,
+        executor: Executor,
+        program: Program | None = None,
+        empty_is_missing: Sequence[str] = (),
+        max_rows: int = 0,
+    ) -> None: ...
+    @property
+    def inputs(self) -> list[Spec]: ...
+    @property
+    def outputs(self) -> list[Spec]: ...
+    def infer(self, request: bytes) -> bytes:
+        """A serialized ModelInferRequest to a serialized ModelInferResponse, through the whole path, on the calling thread."""
+
+    def run(self, inputs: Mapping[str, Column], outputs: Sequence[str] = ()) -> dict[str, np.ndarray[Any, Any]]:
+        """Runs arrays by input name; arrays by output name (BYTES as object arrays of bytes)."""
+
+    def counters(self) -> dict[str, int]:
+        """Totals since load. Keys, with durations in nanoseconds: requests, failures, rows, executions, batches...
+
+        requests, failures, cancelled, rows, executions, request_ns, decode_ns, transform_ns, execute_ns, encode_ns, failure_ns, last_unix_ms.
+        """
+
+class Call:
+    """A request that the data plane hands to Python. Answer it exactly once with finish()."""
+
+    @property
+    def method(self) -> str: ...  # "/inference.GRPCInferenceService/ModelMetadata"
+    @property
+    def message(self) -> bytes: ...
+    def finish(self, status: int, message: str, reply: bytes | None = None) -> None:
+        """The status and, for an OK unary call or one step of a stream, the reply's bytes. From any thread."""
+
+class Server:
+    """The data plane: listeners, loops, snapshot. See ext/net/server.h for the options."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None: ...
+    def start(self) -> None:
+        """Binds and starts the loops. StatusError UNAVAILABLE names the address that cannot be bound."""
+
+    @property
+    def port(self) -> int: ...
+    def publish(self, models: Sequence[tuple[str, str, Mapping[str, str], Mapping[str, Version | str]]], ready: bool) -> None:
+        """Replaces what is served, atomically. Each model: name, default version ("" for none), aliases to versions, and versions: a
+        Version, or the reason (text) why a known one is not ready. `ready` is ServerReady's answer."""
+
+    def take(self, timeout: float) -> Call | None:
+        """The next bridged call, or None after `timeout` seconds or when stopped. Waits without the GIL."""
+
+    def drain(self, timeout: float) -> bool:
+        """GOAWAY on every connection, waits for the requests in flight; True when all finished in time."""
+
+    def stop(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
