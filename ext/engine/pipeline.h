@@ -1,0 +1,46 @@
+// Pipeline: one ModelInferRequest from its bytes to the bytes of its answer, on the thread that calls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "codec/infer_response.h"
+#include "engine/snapshot.h"
+#include "engine/version.h"
+
+namespace penstock::engine {
+
+// What came in: `message` is without gRPC's prefix and must outlive the answer. Times are monotonic
+// nanoseconds.
+struct InferCall {
+  std::span<const std::byte> message;
+  std::int64_t arrived_ns = 0;
+  std::int64_t deadline_ns = kNoDeadline;
+  bool framed = false;    // with gRPC's prefix before the answer
+  bool streamed = false;  // as one message of ModelStreamInfer
+};
+
+// What goes out. The pieces live in the arena, in `execution` or in the message.
+struct InferAnswer {
+  std::span<const codec::Piece> pieces;
+  std::size_t bytes = 0;  // of all pieces
+  std::string_view id;    // the request's, also where the call failed after decoding
+  Execution execution;
+  std::shared_ptr<const Version> version;  // set when a piece is borrowed: its memory may be the model's
+};
+
+// Decodes, picks the version from `snapshot`, runs it on lane `lane`, encodes. Never throws;
+// RESOURCE_EXHAUSTED when memory ran out.
+Status infer(const Snapshot& snapshot, std::size_t lane, const InferCall& call, Arena& arena,
+             InferAnswer* answer) noexcept;
+
+// The same on one version, whatever is published; `version` must outlive the answer.
+Status infer(const Version& version, Lane& lane, const InferCall& call, Arena& arena,
+             InferAnswer* answer) noexcept;
+
+}  // namespace penstock::engine

@@ -1,0 +1,147 @@
+#include "engine/version.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::engine {
+
+Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
+  const bool columns = spec.program != nullptr;
+  const std::span<const TensorSpec> wants = spec.executor->inputs();
+  if (columns) {
+    const std::span<const TensorSpec> gives = spec.program->outputs();
+    if (gives.size() != wants.size()) {
+      return invalid_argument("the transforms make " + std::to_string(gives.size()) +
+                              " tensors, the model takes " + std::to_string(wants.size()));
+    }
+    for (std::size_t i = 0; i < gives.size(); ++i) {
+      bool fits = gives[i].dtype == wants[i].dtype && gives[i].shape.size() == wants[i].shape.size();
+      for (std::size_t d = 1; fits && d < wants[i].shape.size(); ++d) {
+        fits = wants[i].shape[d] == -1 || wants[i].shape[d] == gives[i].shape[d];
+      }
+      if (!fits) {
+        return invalid_argument("the transforms make " + describe(gives[i].dtype, gives[i].shape) +
+                                ", the model's input '" + wants[i].name + "' takes " +
+                                describe(wants[i].dtype, wants[i].shape));
+      }
+    }
+  } else if (spec.matrix_passthrough) {
+    return invalid_argument("matrix_passthrough needs a program");
+  }
+
+  std::shared_ptr<Version> version(new Version(std::move(spec)));
+  const Spec& kept = version->spec_;
+  PENSTOCK_RETURN_IF_ERROR(Inputs::make(columns ? kept.program->inputs() : kept.executor->inputs(), columns,
+                                        kept.empty_is_missing, kept.max_rows, &version->inputs_));
+  const std::span<const TensorSpec> outputs = kept.executor->outputs();
+  for (std::uint32_t i = 0; i < outputs.size(); ++i) {
+    version->outputs_by_name_.emplace(outputs[i].name, i);
+    version->all_outputs_.push_back(i);
+  }
+  for (std::size_t arm = 0; arm < route::kArmCount; ++arm) {
+    const std::array<codec::Parameter, 2> parameters{
+        {{"penstock_arm", route::arm_name(static_cast<route::Arm>(arm))},
+         {"penstock_digest", std::string_view(kept.digest)}}};
+    version->heads_[arm] = codec::encode_response_head(kept.model, kept.version, parameters);
+  }
+  *made = std::move(version);
+  return Status::ok();
+}
+
+Status Version::add_lane(Lane** made) const {
+  auto lane = std::make_unique<Lane>();
+  PENSTOCK_RETURN_IF_ERROR(spec_.executor->make_context(&lane->context));
+  const std::lock_guard lock(lanes_mutex_);
+  lanes_.push_back(std::move(lane));
+  *made = lanes_.back().get();
+  return Status::ok();
+}
+
+Status Version::wanted_outputs(const codec::InferRequest& request, Arena& arena,
+                               std::span<const std::uint32_t>* wanted) const {
+  if (request.outputs.empty()) {
+    *wanted = all_outputs_;
+    return Status::ok();
+  }
+  const std::span<std::uint32_t> picked = arena.uninitialised<std::uint32_t>(request.outputs.size());
+  const std::span<bool> seen = arena.array<bool>(all_outputs_.size());
+  for (std::size_t i = 0; i < request.outputs.size(); ++i) {
+    const codec::RequestedOutput& output = request.outputs[i];
+    const auto found = outputs_by_name_.find(output.name);
+    if (found == outputs_by_name_.end()) {
+      std::string expected;
+      for (const TensorSpec& spec : outputs()) expected += (expected.empty() ? "" : ", ") + spec.name;
+      return invalid_argument("output '" + std::string(output.name.substr(0, 200)) +
+                              "' is not one of this model's; expected: " + expected);
+    }
+    if (std::exchange(seen[found->second], true)) {
+      return invalid_argument("output '" + std::string(output.name) +
+                              "' is asked for twice; each is expected once");
+    }
+    for (const codec::Parameter& parameter : output.parameters) {
+      if (parameter.name == "classification") {
+        return invalid_argument(
+            "output '" + std::string(output.name) +
+            "': the parameter 'classification' is not offered; ask for the scores and rank them");
+      }
+    }
+    picked[i] = found->second;
+  }
+  *wanted = picked;
+  return Status::ok();
+}
+
+Status Version::run(Lane& lane, const codec::InferRequest& request, Arena& arena,
+                    Execution* execution) const {
+  std::span<const std::uint32_t> wanted;
+  PENSTOCK_RETURN_IF_ERROR(wanted_outputs(request, arena, &wanted));
+
+  std::span<const TensorView> tensors;
+  if (spec_.program == nullptr) {
+    PENSTOCK_RETURN_IF_ERROR(inputs_.bind_tensors(request, arena, &tensors, &execution->rows));
+  } else {
+    std::span<const penstock_column> columns;
+    const TensorView* matrix = nullptr;
+    PENSTOCK_RETURN_IF_ERROR(inputs_.bind_columns(request, arena, &columns, &matrix, &execution->rows));
+    if (matrix != nullptr && spec_.matrix_passthrough) {
+      tensors = {matrix, 1};
+    } else {
+      if (matrix != nullptr) PENSTOCK_RETURN_IF_ERROR(inputs_.split_matrix(*matrix, arena, &columns));
+      PENSTOCK_RETURN_IF_ERROR(spec_.program->run(columns, execution->rows, arena, &tensors));
+    }
+  }
+  execution->transformed_ns = monotonic_ns();
+  PENSTOCK_RETURN_IF_ERROR(spec_.executor->run(*lane.context, tensors, wanted, arena, &execution->results));
+  execution->executed_ns = monotonic_ns();
+  return Status::ok();
+}
+
+std::span<const codec::Piece> Version::encode(const codec::InferRequest& request, route::Arm arm,
+                                              const Execution& execution, std::size_t prefix,
+                                              std::size_t borrow_at, bool streamed, Arena& arena) const {
+  const std::string& head = heads_[static_cast<std::size_t>(arm)];
+  codec::InferResponse response;
+  response.head = std::as_bytes(std::span(head));
+  response.id = request.id;
+  response.outputs = execution.results.tensors;
+  response.raw = request.raw;
+  response.stream = streamed;
+  return codec::encode_infer_response(response, prefix, borrow_at, arena);
+}
+
+std::vector<std::pair<std::string, std::int64_t>> Version::counters() const {
+  std::vector<std::pair<std::string, std::int64_t>> sums;
+  Counters none;
+  none.each([&](const char* name, const Tally&) { sums.emplace_back(name, 0); });
+  const std::lock_guard lock(lanes_mutex_);
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    std::size_t i = 0;
+    lane->counters.each([&](const char* name, const Tally& tally) {
+      std::int64_t& sum = sums[i++].second;
+      sum = std::string_view(name) == "last_unix_ms" ? std::max(sum, tally.get()) : sum + tally.get();
+    });
+  }
+  return sums;
+}
+
+}  // namespace penstock::engine

@@ -1,0 +1,240 @@
+#include "executor/lightgbm.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <new>
+#include <system_error>
+
+#include "executor/lightgbm_abi.h"
+#include "executor/lightgbm_text.h"
+
+namespace penstock::executor {
+namespace {
+
+// Loading runs a parallel loop. With one thread here and now it starts no pool that would idle beside the
+// event loops; the setting is the calling thread's own, so whoever trains in this process keeps all cores.
+class OneOpenMpThread {
+ public:
+  explicit OneOpenMpThread(const SharedLibrary& library) {
+    int (*get)() = nullptr;
+    if (!library.find("omp_get_max_threads", &get).is_ok()) return;  // built without OpenMP
+    if (!library.find("omp_set_num_threads", &set_).is_ok()) return;
+    before_ = get();
+    set_(1);
+  }
+  OneOpenMpThread(const OneOpenMpThread&) = delete;
+  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+  ~OneOpenMpThread() {
+    if (set_ != nullptr) set_(before_);
+  }
+
+ private:
+  void (*set_)(int) = nullptr;
+  int before_ = 1;
+};
+
+Status read_file(const std::string& path, std::string* text) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
+  bool failed = file == nullptr;
+  int error = errno;
+  std::array<char, 64 * 1024> block;
+  while (!failed) {
+    const std::size_t got = std::fread(block.data(), 1, block.size(), file.get());
+    if (got == 0) {
+      error = errno;
+      failed = std::ferror(file.get()) != 0;
+      break;
+    }
+    text->append(block.data(), got);
+  }
+  if (!failed) return Status::ok();
+  return {Code::kNotFound, "cannot read the model '" + path + "': " + std::generic_category().message(error)};
+}
+
+// What one model is in the library: the handle and what to pass with every prediction.
+struct Booster {
+  lgbm::Api api;
+  lgbm::BoosterHandle handle = nullptr;
+  int predict_type = lgbm::kPredictNormal;
+  int start_iteration = 0;
+  int num_iterations = -1;
+  int columns = 0;
+
+  Booster() = default;
+  Booster(const Booster&) = delete;
+  Booster& operator=(const Booster&) = delete;
+  ~Booster() {
+    if (handle != nullptr) api.free_booster(handle);
+  }
+
+  Status failure(Code code, const std::string& doing) const {
+    return {code, doing + ": " + one_line(api.last_error())};
+  }
+};
+
+// One prediction handle for each element type: each has a row buffer and a lock of its own, which no other
+// thread touches.
+class LightgbmContext final : public Context {
+ public:
+  explicit LightgbmContext(const Booster& booster) noexcept : booster_(booster) {}
+  LightgbmContext(const LightgbmContext&) = delete;
+  LightgbmContext& operator=(const LightgbmContext&) = delete;
+  ~LightgbmContext() override {
+    if (float32_ != nullptr) booster_.api.fast_free(float32_);
+    if (float64_ != nullptr) booster_.api.fast_free(float64_);
+  }
+
+  Status open() {
+    PENSTOCK_RETURN_IF_ERROR(open(lgbm::kFloat32, &float32_));
+    return open(lgbm::kFloat64, &float64_);
+  }
+
+  lgbm::FastConfigHandle handle(DataType dtype) const noexcept {
+    return dtype == DataType::kFp32 ? float32_ : float64_;
+  }
+
+ private:
+  Status open(lgbm::DataType type, lgbm::FastConfigHandle* made) const {
+    // The parameter sizes the handle's buffers for one thread. The library also takes it as its default for
+    // loops to come; every call that runs one sets its own first.
+    if (booster_.api.fast_init(booster_.handle, booster_.predict_type, booster_.start_iteration,
+                               booster_.num_iterations, type, booster_.columns, "num_threads=1", made) != 0) {
+      return booster_.failure(Code::kInternal, "preparing LightGBM's prediction");
+    }
+    return Status::ok();
+  }
+
+  const Booster& booster_;
+  lgbm::FastConfigHandle float32_ = nullptr;
+  lgbm::FastConfigHandle float64_ = nullptr;
+};
+
+class LightgbmExecutor final : public Executor {
+ public:
+  LightgbmExecutor(std::unique_ptr<Booster> booster, std::int64_t values_a_row)
+      : booster_(std::move(booster)), values_a_row_(values_a_row) {
+    input_ = {"features", DataType::kFp64, {-1, booster_->columns}};
+    output_ = {"prediction", DataType::kFp64, {-1}};
+    if (values_a_row_ > 1) output_.shape.push_back(values_a_row_);
+  }
+
+  std::span<const TensorSpec> inputs() const noexcept override { return {&input_, 1}; }
+  std::span<const TensorSpec> outputs() const noexcept override { return {&output_, 1}; }
+
+  std::string describe() const override { return "LightGBM, cpu"; }
+
+  Status make_context(std::unique_ptr<Context>* made) const override {
+    auto context = std::make_unique<LightgbmContext>(*booster_);
+    PENSTOCK_RETURN_IF_ERROR(context->open());
+    *made = std::move(context);
+    return Status::ok();
+  }
+
+  // Row by row, also for many rows: the library's call for a batch does the same inside a parallel loop, but
+  // sets itself up anew each time (7 us), writes to the shared model while others read it, and takes its
+  // number of threads from a variable of the whole process.
+  Status run(Context& context, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
+             Arena& arena, Results* results) const override {
+    results->release();
+    PENSTOCK_RETURN_IF_ERROR(check(inputs, wanted));
+    if (wanted.empty()) return Status::ok();
+    const TensorView& features = inputs.front();
+    try {
+      const auto rows = static_cast<std::size_t>(features.shape[0]);
+      const auto values_a_row = static_cast<std::size_t>(values_a_row_);
+      const std::span<double> prediction = arena.uninitialised<double>(rows * values_a_row);
+      const std::size_t row_bytes =
+          static_cast<std::size_t>(booster_->columns) * datatype_size(features.dtype);
+      const lgbm::FastConfigHandle handle =
+          static_cast<const LightgbmContext&>(context).handle(features.dtype);
+      const auto* row = static_cast<const std::byte*>(features.data);
+      for (std::size_t i = 0; i < rows; ++i, row += row_bytes) {
+        std::int64_t written = 0;
+        if (booster_->api.fast_predict(handle, row, &written, &prediction[i * values_a_row]) != 0) {
+          return booster_->failure(Code::kInternal, "LightGBM");
+        }
+      }
+      const std::span<std::int64_t> shape = arena.uninitialised<std::int64_t>(output_.shape.size());
+      shape[0] = features.shape[0];
+      if (shape.size() > 1) shape[1] = values_a_row_;
+      const std::span<TensorView> tensors = arena.array<TensorView>(1);
+      tensors[0] = {output_.name, DataType::kFp64, shape, static_cast<std::int64_t>(prediction.size()),
+                    prediction.data()};
+      results->tensors = tensors;
+      return Status::ok();
+    } catch (const std::bad_alloc&) {
+      return {Code::kResourceExhausted, "no memory left for the model's predictions"};
+    }
+  }
+
+ private:
+  // The library is given a pointer and no length, so what it will read is checked here whatever the caller
+  // did.
+  Status check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const {
+    if (inputs.size() != 1 || wanted.size() > 1 || (wanted.size() == 1 && wanted[0] != 0)) {
+      return {Code::kInternal, "a LightGBM model takes one input and gives one output"};
+    }
+    const TensorView& features = inputs.front();
+    if (features.dtype != DataType::kFp64 && features.dtype != DataType::kFp32) {
+      return invalid_argument("'features' is " + std::string(datatype_name(features.dtype)) +
+                              ", expected FP64 or FP32");
+    }
+    if (features.shape.size() != 2 || features.shape[0] < 0 || features.shape[1] != booster_->columns ||
+        features.elements / booster_->columns != features.shape[0] ||
+        features.elements % booster_->columns != 0) {
+      std::string shape;
+      for (const std::int64_t size : features.shape) {
+        shape += (shape.empty() ? "" : ",") + std::to_string(size);
+      }
+      return invalid_argument("'features' has shape [" + shape + "], expected [-1," +
+                              std::to_string(booster_->columns) + "]");
+    }
+    return Status::ok();
+  }
+
+  std::unique_ptr<const Booster> booster_;
+  std::int64_t values_a_row_;
+  TensorSpec input_;
+  TensorSpec output_;
+};
+
+}  // namespace
+
+Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
+                     std::unique_ptr<Executor>* made) {
+  const SharedLibrary* library = nullptr;
+  PENSTOCK_RETURN_IF_ERROR(SharedLibrary::open(options.library, &library));
+  auto booster = std::make_unique<Booster>();
+  PENSTOCK_RETURN_IF_ERROR(booster->api.resolve(*library));
+  std::string text;
+  PENSTOCK_RETURN_IF_ERROR(read_file(path, &text));
+  if (const Status status = check_lightgbm_text(text); !status.is_ok()) {
+    return {status.code(), "'" + path + "': " + status.message()};
+  }
+  int iterations = 0;
+  {
+    const OneOpenMpThread one_thread(*library);
+    if (booster->api.load_from_string(text.c_str(), &iterations, &booster->handle) != 0) {
+      booster->handle = nullptr;
+      return booster->failure(Code::kInvalidArgument, "LightGBM refuses the model '" + path + "'");
+    }
+  }
+  if (options.start_iteration < 0 || options.start_iteration >= iterations) {
+    return invalid_argument("start_iteration is " + std::to_string(options.start_iteration) +
+                            ", but the model has iterations 0 to " + std::to_string(iterations - 1));
+  }
+  booster->predict_type = options.raw_score ? lgbm::kPredictRawScore : lgbm::kPredictNormal;
+  booster->start_iteration = options.start_iteration;
+  booster->num_iterations = options.num_iterations;
+  std::int64_t values_a_row = 0;
+  if (booster->api.feature_count(booster->handle, &booster->columns) != 0 ||
+      booster->api.calc_num_predict(booster->handle, 1, booster->predict_type, options.start_iteration,
+                                    options.num_iterations, &values_a_row) != 0) {
+    return booster->failure(Code::kInternal, "asking LightGBM about the model '" + path + "'");
+  }
+  *made = std::make_unique<LightgbmExecutor>(std::move(booster), values_a_row);
+  return Status::ok();
+}
+
+}  // namespace penstock::executor

@@ -1,0 +1,69 @@
+"""Categories to numbers."""
+
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+
+from kernels.category cimport MISSING, Categories, categories_of, number_category, text_category
+from kernels.column cimport (BLOCK, BYTES, FP64, UINT8, blocks, elements, penstock_column, penstock_state, storable,
+                             store)
+
+
+# k inputs, k outputs. State, after the categories' four arrays (category.pxd):
+#   4 codes    FP64 [categories]  what a category becomes
+#   5 unknown  FP64 [k]           what any other value becomes
+#   6 missing  FP64 [k]           what a missing value becomes
+#   7 refused  UINT8 [k]          1: unknown values are refused; 2: missing ones too
+cdef inline int _ordinal(const penstock_state* state, const penstock_column* inputs, penstock_column* outputs,
+                         int64_t rows, bint text) noexcept nogil:
+    cdef Categories categories
+    cdef const double* codes
+    cdef const double* unknown
+    cdef const double* missing
+    cdef const uint8_t* refused
+    cdef double[BLOCK] values
+    cdef int64_t block, start, n, c, i, category
+    if not categories_of(state, text, &categories):
+        return 1
+    codes = <const double*>elements(state, 4, FP64, categories.count)
+    unknown = <const double*>elements(state, 5, FP64, state.inputs)
+    missing = <const double*>elements(state, 6, FP64, state.inputs)
+    refused = <const uint8_t*>elements(state, 7, UINT8, state.inputs)
+    if codes == NULL or unknown == NULL or missing == NULL or refused == NULL:
+        return 1
+    if state.outputs != state.inputs or not storable(outputs, state.outputs):
+        return 1
+    for c in range(state.inputs):
+        if (inputs[c].dtype == BYTES) != text:
+            return 1
+        for block in range(blocks(rows)):
+            start = block * BLOCK
+            n = min(<int64_t>BLOCK, rows - start)
+            for i in range(n):
+                if text:
+                    category = text_category(&categories, c, &inputs[c], start + i)
+                else:
+                    category = number_category(&categories, c, &inputs[c], start + i)
+                if category >= 0:
+                    values[i] = codes[category]
+                elif category == MISSING:
+                    if refused[c] > 1:
+                        return <int>(start + i + 1)
+                    values[i] = missing[c]
+                else:
+                    if refused[c] > 0:
+                        return <int>(start + i + 1)
+                    values[i] = unknown[c]
+            store(&outputs[c], start, n, values)
+    return 0
+
+
+cdef int ordinal_text(const void* state, const penstock_column* inputs, penstock_column* outputs,
+                      int64_t rows) noexcept nogil:
+    return _ordinal(<const penstock_state*>state, inputs, outputs, rows, True)
+
+
+cdef int ordinal_number(const void* state, const penstock_column* inputs, penstock_column* outputs,
+                        int64_t rows) noexcept nogil:
+    return _ordinal(<const penstock_state*>state, inputs, outputs, rows, False)
+
+
+KERNELS = {"ordinal_text": <uintptr_t><void*>ordinal_text, "ordinal_number": <uintptr_t><void*>ordinal_number}

@@ -1,0 +1,43 @@
+#include "net/bridge.h"
+
+#include <utility>
+
+namespace penstock::net {
+
+bool Bridge::push(BridgedCall call) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_ || calls_.size() >= kLimit) return false;
+    calls_.push_back(std::move(call));
+  }
+  pushed_.notify_one();
+  return true;
+}
+
+std::optional<BridgedCall> Bridge::take(std::chrono::nanoseconds wait) {
+  std::unique_lock lock(mutex_);
+  // The system clock's wait: ThreadSanitizer does not follow the monotonic one (pthread_cond_clockwait).
+  pushed_.wait_until(lock, std::chrono::system_clock::now() + wait,
+                     [this] { return stopped_ || !calls_.empty(); });
+  if (stopped_ || calls_.empty()) return std::nullopt;
+  BridgedCall call = std::move(calls_.front());
+  calls_.pop_front();
+  return call;
+}
+
+void Bridge::answer(const BridgedCall& call, Status status, std::string reply) {
+  const std::lock_guard lock(deliver_mutex_);
+  if (deliver_) deliver_(call, std::move(status), std::move(reply));
+}
+
+void Bridge::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  pushed_.notify_all();
+  const std::lock_guard lock(deliver_mutex_);
+  deliver_ = nullptr;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,161 @@
+#include "net/connection.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace penstock::net {
+namespace {
+
+// Reads in one turn; a peer that sends without end then lets the others have theirs.
+constexpr int kReadsPerTurn = 4;
+// Between the notice of a drain and its last word: calls sent before the notice arrived are still taken.
+constexpr std::int64_t kDrainNoticeNs = 50'000'000;
+
+bool passed(std::int64_t since_ns, std::int64_t timeout_ns, std::int64_t now_ns) noexcept {
+  return timeout_ns > 0 && now_ns - since_ns > timeout_ns;
+}
+
+}  // namespace
+
+Connection::Connection(std::unique_ptr<Transport> transport, const Options& options, const Methods& methods,
+                       Handler& handler, Deadlines& deadlines, Traffic& traffic, std::uint64_t id)
+    : options_(options),
+      traffic_(traffic),
+      transport_(std::move(transport)),
+      session_(options, methods, handler, deadlines, traffic, id),
+      opened_ns_(monotonic_ns()),
+      read_ns_(opened_ns_),
+      wrote_ns_(opened_ns_),
+      busy_ns_(opened_ns_) {}
+
+bool Connection::read(std::span<std::byte> buffer) {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+    const Moved moved = transport_->read(buffer);
+    if (moved.state == Io::kBlocked) break;
+    if (moved.state == Io::kClosed) return false;
+    Traffic::add(traffic_.bytes_in, static_cast<std::int64_t>(moved.bytes));
+    read_ns_ = monotonic_ns();
+    const std::size_t first = std::min(first_bytes_.size() - first_size_, moved.bytes);
+    if (first > 0) {
+      std::memcpy(first_bytes_.data() + first_size_, buffer.data(), first);
+      first_size_ += first;
+    }
+    if (!session_.feed(buffer.first(moved.bytes), read_ns_)) return refuse_preface();
+    if (moved.bytes < buffer.size()) break;
+  }
+  return flush();
+}
+
+// The session cannot go on: the peer's first bytes were no HTTP/2 preface, or nghttp2 failed.
+bool Connection::refuse_preface() {
+  Traffic::add(traffic_.offenders, 1);
+  constexpr std::string_view kHttp2 = "PRI * HTTP/2.0";
+  const std::string_view first(first_bytes_.data(), first_size_);
+  const bool is_text = std::ranges::all_of(first, [](char c) { return c >= ' ' || c == '\r' || c == '\n'; });
+  if (!session_.settled() && is_text && !first.empty() && !first.starts_with(kHttp2)) {
+    constexpr std::string_view kAnswer =
+        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\ncontent-length: 62\r\n"
+        "connection: close\r\n\r\n"
+        "This port speaks gRPC, over HTTP/2 with prior knowledge (h2c).";
+    const iovec vector{const_cast<char*>(kAnswer.data()), kAnswer.size()};  // written from, never to
+    transport_->write({&vector, 1});
+  }
+  return false;
+}
+
+bool Connection::flush() {
+  for (;;) {
+    if (!session_.fill()) return false;
+    Outbox& outbox = session_.outbox();
+    if (outbox.size() == 0) {
+      blocked_ = false;
+      session_.pump();
+      if (!session_.fill()) return false;
+      if (outbox.size() == 0) break;
+    }
+    const Moved moved = outbox.flush(*transport_);
+    if (moved.bytes > 0) {
+      Traffic::add(traffic_.bytes_out, static_cast<std::int64_t>(moved.bytes));
+      wrote_ns_ = read_ns_;
+      if (blocked_ || moved.state == Io::kBlocked) wrote_ns_ = monotonic_ns();
+    }
+    if (moved.state == Io::kClosed) return false;
+    if (moved.state == Io::kBlocked) {
+      blocked_ = true;
+      return true;
+    }
+  }
+  return !session_.done() && !(session_.draining() && session_.open().empty());
+}
+
+bool Connection::finish_stalled_requests(std::int64_t now_ns) {
+  bool any = false;
+  for (Stream* stream : session_.open()) {
+    if (stream->half_closed || stream->finished || stream->method == nullptr ||
+        stream->method->takes_stream()) {
+      continue;
+    }
+    if (!passed(stream->heard_ns, options_.body_timeout, now_ns)) continue;
+    session_.finish(*stream,
+                    {Code::kDeadlineExceeded, "no byte of the request came for " +
+                                                  std::to_string(options_.body_timeout / 1'000'000'000) +
+                                                  " s (limits.body_timeout_s)"});
+    any = true;
+  }
+  return any;
+}
+
+bool Connection::tick(std::int64_t now_ns) {
+  if (!session_.open().empty()) busy_ns_ = now_ns;
+
+  if (!session_.settled() && passed(opened_ns_, options_.header_timeout, now_ns)) {
+    Traffic::add(traffic_.offenders, 1);
+    return false;
+  }
+  if (session_.headers_since() != 0 && passed(session_.headers_since(), options_.header_timeout, now_ns)) {
+    Traffic::add(traffic_.offenders, 1);
+    session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+    flush();
+    return false;
+  }
+  const bool unsent = session_.outbox().size() > 0 || session_.queued() > 0;
+  if (!unsent) {
+    wrote_ns_ = now_ns;
+  } else if (passed(wrote_ns_, options_.stall_timeout, now_ns)) {
+    Traffic::add(traffic_.offenders, 1);
+    session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+    flush();
+    return false;
+  }
+  bool say = finish_stalled_requests(now_ns);
+
+  if (session_.ping_sent() != 0) {
+    if (passed(session_.ping_sent(), options_.keepalive_timeout, now_ns) && read_ns_ < session_.ping_sent()) {
+      return false;
+    }
+  } else if (passed(read_ns_, options_.keepalive_interval, now_ns)) {
+    session_.ping();
+    say = true;
+  }
+  if (passed(busy_ns_, options_.idle_timeout, now_ns) && drain_ns_ == 0) {
+    session_.drain();
+    say = true;
+  }
+  if (drain_ns_ != 0 && now_ns - drain_ns_ >= kDrainNoticeNs && !session_.draining()) {
+    session_.drain();
+    say = true;
+  }
+  return !say || flush();
+}
+
+void Connection::drain(std::int64_t now_ns) {
+  if (drain_ns_ != 0) return;
+  drain_ns_ = now_ns;
+  session_.drain_notice();
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,271 @@
+#include "net/loop.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr std::size_t kReceiveBytes = 256 * 1024;
+constexpr std::int64_t kTickNs = 100'000'000;
+constexpr std::int64_t kListenPauseNs = 200'000'000;
+// epoll's user data: connections count from 1, listeners down from the top.
+constexpr std::uint64_t kWake = 0;
+constexpr std::uint64_t kListener = UINT64_MAX - 16;
+
+bool control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = id;
+  return ::epoll_ctl(epoll, operation, fd, &event) == 0;
+}
+
+// Waits to the nanosecond where the kernel can (5.11), to the next millisecond otherwise. Negative: without
+// end.
+int wait(int epoll, std::span<epoll_event> events, std::int64_t wait_ns) noexcept {
+  const auto capacity = static_cast<int>(events.size());
+  const timespec precise{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+  const int count = ::epoll_pwait2(epoll, events.data(), capacity, wait_ns < 0 ? nullptr : &precise, nullptr);
+  if (count >= 0 || errno != ENOSYS) return count;
+  const std::int64_t ms = wait_ns < 0 ? -1 : std::min<std::int64_t>((wait_ns + 999'999) / 1'000'000, 60'000);
+  return ::epoll_wait(epoll, events.data(), capacity, static_cast<int>(ms));
+}
+
+}  // namespace
+
+Status Loop::start(std::size_t index, Shared& shared, std::unique_ptr<Loop>* made) {
+  std::unique_ptr<Loop> loop(new Loop(index, shared));
+  loop->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  loop->wake_ = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!loop->epoll_.valid() || !loop->wake_.valid() ||
+      !control(loop->epoll_.get(), EPOLL_CTL_ADD, loop->wake_.get(), EPOLLIN, kWake)) {
+    return {Code::kResourceExhausted, std::string("cannot make an event loop: ") + std::strerror(errno)};
+  }
+  loop->buffer_.resize(kReceiveBytes);
+  // Signals belong to the control plane: the loop's thread inherits this mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    loop->thread_ = std::thread([running = loop.get()] { running->run(); });
+  } catch (const std::system_error& error) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return {Code::kResourceExhausted, std::string("cannot start a loop's thread: ") + error.what()};
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  *made = std::move(loop);
+  return Status::ok();
+}
+
+Loop::~Loop() { stop(); }
+
+bool Loop::post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    tasks_.push_back(std::move(task));
+  }
+  const std::uint64_t one = 1;
+  // Fails only when the counter is full, and then the loop is woken anyway.
+  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+  return true;
+}
+
+void Loop::stop() {
+  if (!thread_.joinable()) return;
+  post([](Loop& loop) { loop.stopping_ = true; });
+  thread_.join();
+}
+
+void Loop::run() {
+  pthread_setname_np(pthread_self(), ("penstock-" + std::to_string(index_)).c_str());
+  std::array<epoll_event, 256> events;
+  while (!stopping_) {
+    const std::int64_t wait_ns = next_wake(monotonic_ns());
+    const int count = wait(epoll_.get(), events, wait_ns);
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
+      if (id == kWake) {
+        run_tasks();
+      } else if (id >= kListener) {
+        accept(listeners_[id - kListener]);
+      } else {
+        handle(id, events[static_cast<std::size_t>(i)].events);
+      }
+    }
+    if (deadlines_.empty() && connections_.empty() && listen_again_ns_ == 0) continue;
+    const std::int64_t now = monotonic_ns();
+    expire(now);
+    if (now >= next_tick_ns_) tick(now);
+  }
+  connections_.clear();
+  listeners_.clear();
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  tasks_.clear();
+}
+
+std::int64_t Loop::next_wake(std::int64_t now_ns) const noexcept {
+  std::int64_t next = INT64_MAX;
+  if (!deadlines_.empty()) next = deadlines_.begin()->first;
+  if (!connections_.empty() || listen_again_ns_ != 0) next = std::min(next, next_tick_ns_);
+  if (next == INT64_MAX) return -1;
+  return std::max<std::int64_t>(next - now_ns, 0);
+}
+
+void Loop::run_tasks() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const Task& task : tasks) task(*this);
+}
+
+void Loop::listen(std::vector<Listener> listeners, Place place) {
+  listeners_ = std::move(listeners);
+  place_ = std::move(place);
+  watch_listeners(true);
+}
+
+void Loop::watch_listeners(bool on) {
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    control(epoll_.get(), on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listeners_[i].fd(), EPOLLIN, kListener + i);
+  }
+}
+
+void Loop::accept(const Listener& listener) {
+  for (;;) {
+    Fd socket;
+    switch (listener.accept(&socket)) {
+      case Listener::Accepted::kNone:
+        return;
+      case Listener::Accepted::kOne:
+        place_(std::move(socket));
+        break;
+      case Listener::Accepted::kExhausted:
+        // Level-triggered readiness would spin: look again when connections may have closed.
+        watch_listeners(false);
+        listen_again_ns_ = monotonic_ns() + kListenPauseNs;
+        return;
+    }
+  }
+}
+
+void Loop::give(Fd socket) {
+  assigned_.fetch_add(1, std::memory_order_relaxed);
+  auto moved = std::make_shared<Fd>(std::move(socket));  // a task is to be copyable
+  post([moved](Loop& loop) { loop.add(std::move(*moved)); });
+}
+
+void Loop::add(Fd socket) {
+  const std::uint64_t id = next_id_++;
+  const int fd = socket.get();
+  auto connection = std::make_unique<Connection>(make_socket_transport(std::move(socket)), shared_.options,
+                                                 shared_.methods, service_, deadlines_, traffic_, id);
+  if (!control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, id)) {
+    assigned_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  connections_.emplace(id, Entry{std::move(connection)});
+  Traffic::add(traffic_.open_connections, 1);
+  Traffic::add(traffic_.connections, 1);
+  if (draining_) connections_.at(id).connection->drain(monotonic_ns());
+}
+
+void Loop::handle(std::uint64_t id, std::uint32_t events) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second.connection;
+  bool alive = true;
+  if ((events & EPOLLOUT) != 0) alive = connection.flush();
+  if (alive && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) alive = connection.read(buffer_);
+  settle(id, alive);
+}
+
+void Loop::settle(std::uint64_t id, bool alive) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Entry& entry = found->second;
+  if (!alive) {
+    connections_.erase(found);
+    assigned_.fetch_sub(1, std::memory_order_relaxed);
+    Traffic::add(traffic_.open_connections, -1);
+    return;
+  }
+  if (entry.waits_to_write != entry.connection->blocked()) {
+    entry.waits_to_write = entry.connection->blocked();
+    control(epoll_.get(), EPOLL_CTL_MOD, entry.connection->fd(),
+            EPOLLIN | EPOLLRDHUP | (entry.waits_to_write ? EPOLLOUT : 0U), id);
+  }
+}
+
+void Loop::expire(std::int64_t now_ns) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_ns) {
+    Stream& stream = *deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    stream.timer.reset();
+    Session& session = *stream.session;
+    session.finish(stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
+    const std::uint64_t id = session.connection();
+    settle(id, connections_.at(id).connection->flush());
+  }
+}
+
+void Loop::tick(std::int64_t now_ns) {
+  next_tick_ns_ = now_ns + kTickNs;
+  if (listen_again_ns_ != 0 && now_ns >= listen_again_ns_) {
+    listen_again_ns_ = 0;
+    watch_listeners(true);
+  }
+  std::vector<std::uint64_t> dead;
+  for (auto& [id, entry] : connections_) {
+    if (!entry.connection->tick(now_ns)) dead.push_back(id);
+  }
+  for (const std::uint64_t id : dead) settle(id, false);
+  for (auto& [id, entry] : connections_) settle(id, true);
+}
+
+void Loop::adopt() {
+  service_.adopt();
+  // What health watchers were told is in their sessions: send it.
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, entry] : connections_) ids.push_back(id);
+  for (const std::uint64_t id : ids) settle(id, connections_.at(id).connection->flush());
+}
+
+void Loop::answer(const BridgedCall& call, Status status, const std::string& reply) {
+  const auto found = connections_.find(call.connection);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second.connection;
+  Stream* stream = connection.session().find(call.stream);
+  if (stream == nullptr) return;
+  service_.answer(*stream, std::move(status), reply);
+  settle(call.connection, connection.flush());
+}
+
+void Loop::drain() {
+  draining_ = true;
+  watch_listeners(false);
+  listeners_.clear();
+  listen_again_ns_ = 0;
+  const std::int64_t now = monotonic_ns();
+  for (auto& [id, entry] : connections_) entry.connection->drain(now);
+  adopt();
+}
+
+}  // namespace penstock::net

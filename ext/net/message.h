@@ -1,0 +1,68 @@
+// Message: one gRPC message on its way out, prefix included, and the memory that it lies in.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/arena.h"
+#include "codec/infer_response.h"
+#include "engine/pipeline.h"
+
+namespace penstock::net {
+
+// Moves; owned by one loop.
+class Message {
+ public:
+  // Small answers are copied, which leaves the arena to the next request.
+  static constexpr std::size_t kCopyBelow = 16 * 1024;
+
+  // What a large answer is made of: it keeps its arena until it is sent.
+  struct Held {
+    Arena arena;
+    engine::InferAnswer answer;
+  };
+
+  explicit Message(std::vector<std::byte> bytes) noexcept : bytes_(std::move(bytes)), size_(bytes_.size()) {}
+  explicit Message(std::unique_ptr<Held> held) noexcept
+      : held_(std::move(held)), size_(held_->answer.bytes) {}
+
+  std::size_t remaining() const noexcept { return size_ - sent_; }
+
+  // Calls take(span, stays) for the next `count` bytes, in order. `stays` is true for memory that lives until
+  // the message is destroyed and is large enough to be worth referring to.
+  template <typename Take>
+  void consume(std::size_t count, Take&& take) {
+    sent_ += count;
+    if (!held_) {
+      take(std::span<const std::byte>(bytes_).subspan(sent_ - count, count), false);
+      return;
+    }
+    while (count > 0) {
+      const codec::Piece& piece = held_->answer.pieces[piece_];
+      const std::size_t part = std::min(count, piece.bytes.size() - offset_);
+      take(piece.bytes.subspan(offset_, part), true);
+      offset_ += part;
+      count -= part;
+      if (offset_ == piece.bytes.size()) {
+        ++piece_;
+        offset_ = 0;
+      }
+    }
+  }
+
+  bool held() const noexcept { return held_ != nullptr; }
+  // The small message's buffer, to be used again.
+  std::vector<std::byte> take_buffer() noexcept { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::unique_ptr<Held> held_;
+  std::size_t size_ = 0;
+  std::size_t sent_ = 0;
+  std::size_t piece_ = 0;
+  std::size_t offset_ = 0;
+};
+
+}  // namespace penstock::net

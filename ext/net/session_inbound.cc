@@ -1,0 +1,244 @@
+// The way in: request headers, and messages out of DATA frames.
+#include <algorithm>
+#include <string>
+
+#include "codec/grpc_message.h"
+#include "net/session.h"
+
+namespace penstock::net {
+namespace {
+
+// Answers that a streaming call may have waiting before its next message is looked at.
+constexpr std::size_t kQueueLimit = 32;
+
+bool is_grpc_content(std::string_view type) noexcept {
+  constexpr std::string_view kGrpc = "application/grpc";
+  if (!type.starts_with(kGrpc)) return false;
+  type.remove_prefix(kGrpc.size());
+  return type.empty() || type.starts_with(';') || type == "+proto" || type.starts_with("+proto;");
+}
+
+}  // namespace
+
+void Session::take_header(Stream& stream, std::string_view name, std::string_view value) {
+  if (name == ":path") {
+    stream.path.assign(value);
+  } else if (name == ":method") {
+    stream.is_post = value == "POST";
+  } else if (name == "content-type") {
+    stream.is_grpc = is_grpc_content(value);
+  } else if (name == "grpc-timeout") {
+    const std::optional<std::int64_t> timeout = codec::parse_timeout(value);
+    stream.bad_timeout = !timeout;
+    if (timeout && *timeout < kNoDeadline - now_ns_) stream.deadline_ns = now_ns_ + *timeout;
+  } else if (name == "grpc-encoding") {
+    stream.names_encoding = value != "identity";
+  }
+}
+
+void Session::end_headers(Stream& stream) {
+  if (!stream.is_post) return reject(stream, "405");
+  if (!stream.is_grpc) return reject(stream, "415");
+  stream.method = methods_.find(stream.path);
+  if (stream.method == nullptr) {
+    return finish(stream, {Code::kUnimplemented, "this server has no method " + stream.path.substr(0, 200)});
+  }
+  if (stream.bad_timeout) {
+    return finish(stream, invalid_argument("grpc-timeout is malformed; up to 8 digits and one of H M S m u n "
+                                           "are expected"));
+  }
+  if (buffered_ >= options_.max_buffered_bytes) {
+    return finish(
+        stream, {Code::kResourceExhausted, "this connection has " + std::to_string(buffered_) +
+                                               " bytes of unfinished requests and unread answers; at most " +
+                                               std::to_string(options_.max_buffered_bytes) +
+                                               " are held. Read the answers, or send less at once"});
+  }
+  if (stream.deadline_ns != kNoDeadline) dated_.push_back(stream.id);
+}
+
+bool Session::account(Stream& stream, std::ptrdiff_t change) noexcept {
+  const auto amount = static_cast<std::size_t>(change);  // wraps as intended where negative
+  stream.buffered += amount;
+  buffered_ += amount;
+  return change <= 0 || buffered_ <= options_.max_buffered_bytes;
+}
+
+bool Session::paused(const Stream& stream) noexcept {
+  return stream.method->takes_stream() && (stream.waiting > 0 || stream.queue.size() >= kQueueLimit);
+}
+
+void Session::take_data(Stream& stream, std::span<const std::byte> data) {
+  stream.heard_ns = now_ns_;
+  std::size_t taken = data.size();
+  if (!stream.finished && stream.method != nullptr) {
+    taken = stream.backlog.empty() ? take_messages(stream, data) : 0;
+    if (taken < data.size()) {
+      // Not given back to the peer's window until it is handled: the window bounds the backlog.
+      if (stream.backlog.empty()) paused_.push_back(stream.id);
+      const std::span<const std::byte> rest = data.subspan(taken);
+      stream.backlog.insert(stream.backlog.end(), rest.begin(), rest.end());
+      account(stream, static_cast<std::ptrdiff_t>(rest.size()));
+    }
+  }
+  nghttp2_session_consume(session_.get(), stream.id, taken);
+}
+
+// Handles messages until the data ends or the stream pauses; the bytes taken. All of them when the call is
+// over.
+std::size_t Session::take_messages(Stream& stream, std::span<const std::byte> data) {
+  std::size_t taken = 0;
+  while (taken < data.size()) {
+    if (stream.finished) return data.size();
+    if (paused(stream)) return taken;
+    if (!stream.method->takes_stream() && stream.messages > 0) {
+      deliver(stream, {}, false);  // refused as a second message
+      return data.size();
+    }
+    const std::span<const std::byte> rest = data.subspan(taken);
+    std::vector<std::byte>& body = stream.body;
+    std::size_t length = 0;
+    if (body.empty() && rest.size() >= codec::kPrefixBytes) {
+      if (!check_prefix(stream, rest.first<codec::kPrefixBytes>(), &length)) return data.size();
+      if (rest.size() - codec::kPrefixBytes >= length) {
+        taken += codec::kPrefixBytes + length;
+        deliver(stream, rest.subspan(codec::kPrefixBytes, length), true);
+        continue;
+      }
+    }
+    // Spread over several frames: put together in `body`.
+    std::size_t want = codec::kPrefixBytes;
+    if (body.size() >= codec::kPrefixBytes) {
+      if (!check_prefix(stream, std::span(body).first<codec::kPrefixBytes>(), &length)) return data.size();
+      want += length;
+    } else if (body.empty() && rest.size() >= codec::kPrefixBytes) {
+      want += length;
+    }
+    const std::size_t part = std::min(want - body.size(), rest.size());
+    // Grows with what came, not with what was announced.
+    body.insert(body.end(), rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(part));
+    taken += part;
+    if (!account(stream, static_cast<std::ptrdiff_t>(part))) {
+      finish(stream,
+             {Code::kResourceExhausted, "this connection's unfinished requests and unread answers exceed " +
+                                            std::to_string(options_.max_buffered_bytes) +
+                                            " bytes; send fewer or smaller ones at once"});
+      return data.size();
+    }
+    if (body.size() < codec::kPrefixBytes) continue;
+    if (!check_prefix(stream, std::span(body).first<codec::kPrefixBytes>(), &length)) return data.size();
+    if (body.size() < codec::kPrefixBytes + length) continue;
+    deliver(stream, std::span(body).subspan(codec::kPrefixBytes), false);
+    if (stream.method->takes_stream()) {
+      account(stream, -static_cast<std::ptrdiff_t>(body.size()));
+      body.clear();
+    }
+  }
+  return taken;
+}
+
+bool Session::check_prefix(Stream& stream, std::span<const std::byte, 5> prefix, std::size_t* length) {
+  const codec::MessagePrefix read = codec::read_prefix(prefix);
+  if (read.flag == 1 && stream.names_encoding) {
+    finish(stream,
+           {Code::kUnimplemented,
+            "the message is compressed; this server takes uncompressed messages (grpc-encoding: identity)"});
+    return false;
+  }
+  if (read.flag != 0) {
+    finish(stream, {Code::kInternal,
+                    read.flag == 1 ? "the message's compressed flag is set, but no grpc-encoding was named"
+                                   : "the message's compressed flag is " + std::to_string(read.flag) +
+                                         "; 0 or 1 is expected"});
+    return false;
+  }
+  if (read.length > options_.max_message_bytes) {
+    finish(stream,
+           {Code::kResourceExhausted,
+            "a message of " + std::to_string(read.length) + " bytes was announced; at most " +
+                std::to_string(options_.max_message_bytes) + " are taken (limits.max_message_bytes)"});
+    return false;
+  }
+  *length = read.length;
+  return true;
+}
+
+void Session::deliver(Stream& stream, std::span<const std::byte> message, bool in_receive_buffer) {
+  ++stream.messages;
+  if (stream.method->takes_stream()) return handler_.on_message(stream, message);
+  if (stream.messages > 1) {
+    return finish(stream, {Code::kInternal, stream.path + " takes one message; a second one came"});
+  }
+  stream.view = message;
+  stream.view_is_borrowed = in_receive_buffer;
+  if (in_receive_buffer) viewing_.push_back(stream.id);
+}
+
+void Session::half_close(Stream& stream) {
+  stream.half_closed = true;
+  if (stream.finished || stream.method == nullptr) return;
+  if (stream.method->takes_stream()) return settle_half_close(stream);
+  if (stream.messages == 0) {
+    return finish(stream,
+                  {Code::kInternal, stream.body.empty() ? stream.path + " takes one message; none came"
+                                                        : "the request ended within a message, after " +
+                                                              std::to_string(stream.body.size()) + " bytes"});
+  }
+  handler_.on_message(stream, stream.view);
+  stream.view = {};
+  stream.view_is_borrowed = false;
+}
+
+void Session::settle_half_close(Stream& stream) {
+  if (!stream.half_closed || stream.finished || !stream.backlog.empty() || stream.waiting > 0) return;
+  if (!stream.body.empty()) {
+    return finish(stream, {Code::kInternal, "the stream ended within a message, after " +
+                                                std::to_string(stream.body.size()) + " bytes"});
+  }
+  handler_.on_half_close(stream);
+}
+
+// The receive buffer is about to be used again: what is still needed of it moves to the streams.
+void Session::settle_views() {
+  for (const std::int32_t id : viewing_) {
+    Stream* stream = find(id);
+    if (stream == nullptr || !stream->view_is_borrowed || stream->finished) continue;
+    stream->body.assign(stream->view.begin(), stream->view.end());
+    stream->view = stream->body;
+    stream->view_is_borrowed = false;
+    account(*stream, static_cast<std::ptrdiff_t>(stream->body.size()));
+  }
+  viewing_.clear();
+}
+
+void Session::pump() {
+  for (std::size_t i = 0; i < paused_.size();) {
+    Stream* stream = find(paused_[i]);
+    if (stream != nullptr && !stream->finished && !stream->backlog.empty()) {
+      if (paused(*stream)) {
+        ++i;
+        continue;
+      }
+      const std::vector<std::byte> backlog = std::move(stream->backlog);
+      stream->backlog.clear();
+      const std::size_t taken = take_messages(*stream, backlog);
+      stream->backlog.assign(backlog.begin() + static_cast<std::ptrdiff_t>(taken), backlog.end());
+      account(*stream, -static_cast<std::ptrdiff_t>(taken));
+      nghttp2_session_consume(session_.get(), stream->id, taken);
+      if (!stream->backlog.empty()) {
+        ++i;
+        continue;
+      }
+      settle_half_close(*stream);
+    }
+    paused_[i] = paused_.back();
+    paused_.pop_back();
+  }
+}
+
+void Session::resume(Stream& stream) {
+  pump();
+  settle_half_close(stream);
+}
+
+}  // namespace penstock::net

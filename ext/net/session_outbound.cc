@@ -1,0 +1,145 @@
+// The way out: response headers, messages into DATA frames, trailers.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "codec/grpc_message.h"
+#include "net/session.h"
+
+namespace penstock::net {
+namespace {
+
+// A part of a held message this large goes to the socket from where it lies.
+constexpr std::size_t kBorrowBytes = 1024;
+constexpr std::size_t kSpareBuffers = 64;
+// Clients bound the size of trailers (grpc: 8 KiB); percent-encoding may triple a message.
+constexpr std::size_t kMaxMessageBytes = 2000;
+
+constexpr std::array<std::string_view, 17> kCodes{"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                                  "9", "10", "11", "12", "13", "14", "15", "16"};
+
+// Not copied by nghttp2: for literals, and what outlives the submit.
+nghttp2_nv constant(std::string_view name, std::string_view value) noexcept {
+  return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),  // nghttp2 only reads
+          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+nghttp2_nv copied(std::string_view name, std::string_view value) noexcept {
+  nghttp2_nv header = constant(name, value);
+  header.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+  return header;
+}
+
+}  // namespace
+
+void Session::reject(Stream& stream, std::string_view http_status) {
+  const std::array<nghttp2_nv, 2> headers{constant(":status", http_status),
+                                          constant("content-type", "application/grpc")};
+  stream.finished = true;
+  stream.headers_sent = true;
+  nghttp2_submit_response(session_.get(), stream.id, headers.data(), headers.size(), nullptr);
+}
+
+void Session::send(Stream& stream, Message message) {
+  if (stream.finished) return;
+  account(stream, static_cast<std::ptrdiff_t>(message.remaining()));
+  queued_ += message.remaining();
+  stream.queue.push_back(std::move(message));
+  if (!stream.headers_sent) {
+    submit_headers(stream);
+  } else if (stream.deferred) {
+    stream.deferred = false;
+    nghttp2_session_resume_data(session_.get(), stream.id);
+  }
+}
+
+void Session::finish(Stream& stream, Status status) {
+  if (stream.finished) return;
+  stream.finished = true;
+  stream.status = std::move(status);
+  if (!stream.headers_sent) {
+    stream.headers_sent = true;
+    submit_status(stream, true);
+  } else if (stream.deferred) {
+    stream.deferred = false;
+    nghttp2_session_resume_data(session_.get(), stream.id);
+  }
+}
+
+void Session::submit_headers(Stream& stream) {
+  static constexpr std::string_view kStatus = "200";
+  const std::array<nghttp2_nv, 2> headers{constant(":status", kStatus),
+                                          constant("content-type", "application/grpc")};
+  stream.headers_sent = true;
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &stream;
+  provider.read_callback = data_reader();
+  nghttp2_submit_response(session_.get(), stream.id, headers.data(), headers.size(), &provider);
+}
+
+void Session::submit_status(Stream& stream, bool whole_answer) {
+  std::array<nghttp2_nv, 5> headers;
+  std::size_t count = 0;
+  std::string message;
+  if (whole_answer) {
+    headers[count++] = constant(":status", "200");
+    headers[count++] = constant("content-type", "application/grpc");
+  }
+  headers[count++] = constant("grpc-status", kCodes[static_cast<std::size_t>(stream.status.code())]);
+  if (!stream.status.message().empty()) {
+    message = codec::percent_encode(std::string_view(stream.status.message()).substr(0, kMaxMessageBytes));
+    headers[count++] = copied("grpc-message", message);
+  }
+  if (stream.status.code() == Code::kUnimplemented && stream.names_encoding) {
+    headers[count++] = constant("grpc-accept-encoding", "identity");
+  }
+  if (whole_answer) {
+    nghttp2_submit_response(session_.get(), stream.id, headers.data(), count, nullptr);
+  } else {
+    nghttp2_submit_trailer(session_.get(), stream.id, headers.data(), count);
+  }
+}
+
+ssize_t Session::read_length(Stream& stream, std::size_t room, std::uint32_t* flags) {
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  std::size_t queued = 0;
+  for (const Message& message : stream.queue) queued += message.remaining();
+  if (queued == 0 && !stream.finished) {
+    stream.deferred = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  if (stream.finished && queued <= room) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    submit_status(stream, false);
+  }
+  return static_cast<ssize_t>(std::min(queued, room));
+}
+
+int Session::write_data(Stream& stream, std::span<const std::byte, 9> head, std::size_t length) {
+  outbox_.append(head);
+  while (length > 0) {
+    Message& message = stream.queue.front();
+    const std::size_t part = std::min(length, message.remaining());
+    message.consume(part, [this](std::span<const std::byte> bytes, bool stays) {
+      if (stays && bytes.size() >= kBorrowBytes) {
+        outbox_.borrow(bytes);
+      } else {
+        outbox_.append(bytes);
+      }
+    });
+    account(stream, -static_cast<std::ptrdiff_t>(part));
+    queued_ -= part;
+    length -= part;
+    if (message.remaining() > 0) continue;
+    if (message.held()) {
+      outbox_.keep(std::move(message));
+    } else if (buffers_.size() < kSpareBuffers) {
+      buffers_.push_back(message.take_buffer());
+    }
+    stream.queue.pop_front();
+  }
+  return outbox_.full() ? NGHTTP2_ERR_PAUSE : 0;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,26 @@
+// Shared: what all loops of a server have in common.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/published.h"
+#include "engine/snapshot.h"
+#include "net/bridge.h"
+#include "net/method.h"
+#include "net/options.h"
+
+namespace penstock::net {
+
+// Outlives the loops. Constant but for what is published.
+struct Shared {
+  explicit Shared(Options given) : options(std::move(given)), methods(options.bridged) {}
+
+  const Options options;
+  const Methods methods;
+  Published<engine::Snapshot> snapshot;
+  std::atomic<bool> draining{false};
+  std::shared_ptr<Bridge> bridge;
+};
+
+}  // namespace penstock::net

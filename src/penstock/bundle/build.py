@@ -1,0 +1,282 @@
+"""Building a bundle: from a model in memory to `repository/name/version`, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock import models
+from penstock.bundle.arrays import arrays_of, infer_datatypes, to_wire
+from penstock.bundle.examples import DTYPES, Arrays, rows_of, write_examples
+from penstock.bundle.features import (
+    ARRAYS_FILE,
+    DOCUMENT_FILE,
+    fitted_features,
+    make_program,
+    write_features,
+)
+from penstock.bundle.golden import batch_size, run_batches
+from penstock.bundle.lineage import lineage_of
+from penstock.bundle.loading import make_version, open_bundle
+from penstock.bundle.manifest import (
+    FILE,
+    FileEntry,
+    Golden,
+    Input,
+    Manifest,
+    Tensor,
+    Tolerance,
+    Transforms,
+    check_name,
+    format_time,
+    parse_time,
+)
+from penstock.bundle.placing import partial_folder, place, sync_folder
+from penstock.bundle.verify import Progress
+from penstock.errors import BundleError, InputError, ModelError
+from penstock.models import PreparedModel, lightgbm, onnx
+
+if TYPE_CHECKING:
+    from penstock._core import Version
+    from penstock.transforms import Features, Transform
+
+GOLDEN_FILE = "golden.safetensors"
+# Absolute and relative, of what two runs of one model may differ by. LightGBM adds the same numbers in the same order
+# everywhere; ONNX Runtime mostly computes in single precision, in an order that depends on the machine and batch.
+_TOLERANCE = {lightgbm.KIND: 1e-9, onnx.KIND: 1e-4}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was built."""
+
+    path: Path
+    name: str
+    version: str
+    digest: str  # SHA-256 of its bundle.json: the version's identity
+
+
+def build(
+    repository: str | os.PathLike[str],
+    *,
+    name: str,
+    version: str,
+    model: object,
+    features: Features | Sequence[Transform] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    reference: object | None = None,
+    examples: object | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    max_rows: int = 0,
+    tolerance: float | None = None,
+    model_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    created: str | datetime | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Writes `repository/name/version` and returns it. It appears when it is complete, verified and has run.
+
+    - `model`: a LightGBM Booster, estimator or text file; an ONNX file, its bytes or a ModelProto.
+    - `features`: fitted Features, or a list of transforms to fit on `reference` now. Without them a LightGBM model's feature names are the columns, FP64 unless `inputs`
+      (name to datatype) or the columns of `reference` say otherwise; an ONNX model keeps its own inputs.
+    - `reference`: the training frame; its digest is the lineage's, unless that has its own `training_data`.
+    - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus relative; by default
+      1e-9 for LightGBM, 1e-4 for ONNX).
+    - `lineage`: see `lineage_of`.
+    - `max_rows`: of one request; 0 is no limit. `model_options`: see `Options` of the model's kind.
+    - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With it fixed, the
+      same inputs give the same digest.
+
+    Raises BundleError, ModelError, TransformError or InputError; nothing is left behind then.
+    """
+    check_name(name, "model name")
+    check_name(version, "version")
+    root = Path(repository)
+    if not overwrite and (root / name / version).exists():
+        raise BundleError(
+            f"{root / name / version} exists already. Versions do not change: give another version, or overwrite=True."
+        )
+    if max_rows < 0:
+        raise BundleError(f"max_rows is {max_rows}; expected 0 (no limit) or a number of rows.")
+    tell = progress or (lambda _: None)
+    written = _created(created)
+    prepared = models.prepare(model, model_options)
+    fitted = fitted_features(features, reference)
+    columns = _columns(prepared, fitted, inputs, reference)
+    with partial_folder(root) as folder:
+        files = _Files(folder)
+        files.write(prepared.file, prepared.content)
+        if fitted is not None:
+            for file, content in write_features(fitted).items():
+                files.write(file, content)
+        tell(f"{name}/{version}: loading the model")
+        core, missing = _assemble(name, version, folder, prepared, fitted, columns, max_rows)
+        manifest = Manifest.model_validate(
+            {
+                "name": name,
+                "version": version,
+                "created": written,
+                "model": {"kind": prepared.kind, "file": prepared.file, "options": prepared.options},
+                "inputs": tuple(
+                    Input(name=n, datatype=d, shape=tuple(s), empty_is_missing=n in missing)  # type: ignore[arg-type]
+                    for n, d, s in core.inputs
+                ),
+                "outputs": tuple(
+                    Tensor(name=n, datatype=d, shape=tuple(s))  # type: ignore[arg-type]
+                    for n, d, s in core.outputs
+                ),
+                "transforms": fitted and Transforms(document=DOCUMENT_FILE, arrays=ARRAYS_FILE),
+                "max_rows": max_rows,
+                "golden": None,
+                "lineage": lineage_of(lineage, reference=reference, kind=prepared.kind),
+                "files": files.entries,
+            }
+        )
+        if examples is not None:
+            tell(f"{name}/{version}: recording the examples")
+            golden = _record(core, manifest, examples, files, _tolerance(tolerance, prepared.kind))
+            manifest = manifest.model_copy(update={"golden": golden, "files": files.entries})
+        files.write(FILE, manifest.to_bytes())
+        sync_folder(folder)
+        digest = open_bundle(folder, progress=progress).digest
+        path = place(folder, root, name, version, overwrite=overwrite)
+    return Bundle(path, name, version, digest)
+
+
+class _Files:
+    """What was written to the folder so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.entries: dict[str, FileEntry] = {}
+
+    def write(self, name: str, content: bytes) -> None:
+        """On disk when it returns."""
+        try:
+            with (self._folder / name).open("xb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:
+            raise BundleError(f"{self._folder / name} cannot be written: {error.strerror}.") from error
+        self.entries[name] = FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def _columns(
+    prepared: PreparedModel,
+    features: Features | None,
+    inputs: Mapping[str, str] | None,
+    reference: object | None,
+) -> list[tuple[str, str]]:
+    """Name and datatype of the bundle's columns; none for a model that keeps its own inputs."""
+    if inputs is not None and (features is not None or prepared.feature_names is None):
+        reason = (
+            "the features say their inputs" if features is not None else "an ONNX model keeps its own inputs"
+        )
+        raise BundleError(f"inputs= is for a LightGBM model without features; here {reason}. Leave it out.")
+    if features is not None:
+        _compare_names(prepared, features)
+        return list(features.inputs)
+    if prepared.feature_names is None:
+        return []
+    datatypes = {} if reference is None else infer_datatypes(reference, prepared.feature_names)
+    for column, datatype in (inputs or {}).items():
+        if column not in prepared.feature_names:
+            raise BundleError(
+                f"inputs= names '{column}', which the model has not. It has: {', '.join(prepared.feature_names[:20])}."
+            )
+        if datatype not in DTYPES or datatype in ("BYTES", "BF16"):
+            raise BundleError(
+                f"inputs= says that '{column}' is {datatype}; expected a datatype of numbers such as FP32 or INT64. "
+                f"Strings need features=."
+            )
+        datatypes[column] = datatype
+    return [(column, datatypes.get(column, "FP64")) for column in prepared.feature_names]
+
+
+def _compare_names(prepared: PreparedModel, features: Features) -> None:
+    names = prepared.feature_names
+    if names is None:
+        return
+    given = ["_".join(output.split()) for output in features.output_names]  # as LightGBM rewrites names
+    if len(given) != len(names):
+        raise ModelError(f"The features give {len(given)} columns; the model was trained on {len(names)}.")
+    if names == tuple(f"Column_{i}" for i in range(len(names))):
+        return  # trained on a bare matrix
+    for index, (got, expected) in enumerate(zip(given, names, strict=True)):
+        if got != expected:
+            raise ModelError(
+                f"Column {index} of the features is '{got}'; the model was trained with '{expected}' there. Pass the "
+                f"transforms in the order in which they made the training matrix."
+            )
+
+
+def _assemble(
+    name: str,
+    version: str,
+    folder: Path,
+    prepared: PreparedModel,
+    features: Features | None,
+    columns: list[tuple[str, str]],
+    max_rows: int,
+) -> tuple[Version, set[str]]:
+    """The version to record examples with, and its columns in which an empty string is a missing value."""
+    executor = models.load_executor(prepared.kind, str(folder / prepared.file), prepared.options)
+    for tensor, datatype, shape in executor.inputs:
+        if not shape:
+            raise ModelError(
+                f"The model's input '{tensor}' ({datatype}) is a scalar; expected a first dimension of rows."
+            )
+    missing = {column for column, datatype in columns if datatype == "BYTES"}
+    core = make_version(
+        name,
+        version,
+        "",
+        executor=executor,
+        program=make_program(prepared.kind, executor, features, columns),
+        empty_is_missing=sorted(missing),
+        max_rows=max_rows,
+    )
+    return core, missing
+
+
+def _record(
+    core: Version, manifest: Manifest, examples: object, files: _Files, tolerance: Tolerance
+) -> Golden:
+    arrays: Arrays = to_wire(arrays_of(examples, manifest.inputs), manifest.inputs)
+    rows = rows_of(arrays)
+    size = batch_size(manifest.inputs, rows, manifest.max_rows)
+    if rows == 0 or (rows % size and any(tensor.shape[0] == size for tensor in manifest.inputs)):
+        raise InputError(
+            f"examples= has {rows} rows; expected {'some' if rows == 0 else f'a multiple of {size}'}."
+        )
+    files.write(GOLDEN_FILE, write_examples(arrays, run_batches(core, manifest, arrays, size)))
+    return Golden(file=GOLDEN_FILE, rows=rows, tolerance=tolerance)
+
+
+def _tolerance(given: float | None, kind: str) -> Tolerance:
+    value = _TOLERANCE[kind] if given is None else float(given)
+    if not 0 <= value < float("inf"):
+        raise BundleError(f"tolerance is {given}; expected a number from 0 up.")
+    return Tolerance(absolute=value, relative=value)
+
+
+def _created(given: str | datetime | None) -> str:
+    try:
+        if isinstance(given, str):
+            return format_time(parse_time(given))
+        if isinstance(given, datetime):
+            if given.tzinfo is None:
+                raise ValueError("expected a datetime that knows its time zone")
+            return format_time(given)
+        # https://reproducible-builds.org/specs/source-date-epoch/
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        return format_time(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC))
+    except (ValueError, OverflowError, OSError) as error:
+        what = "SOURCE_DATE_EPOCH" if given is None else "created"
+        raise BundleError(f"{what} cannot be used: {error}.") from error

@@ -1,0 +1,99 @@
+"""A bundle's features: the fitted transforms as two files, and the program that feeds the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from penstock.bundle.verify import VerifiedBundle
+from penstock.errors import BundleError, ModelError, TransformError
+from penstock.models import lightgbm
+from penstock.transforms import Features, Transform, cast_program
+
+if TYPE_CHECKING:
+    from penstock._core import Executor, Program
+
+DOCUMENT_FILE = "transforms.json"
+ARRAYS_FILE = "transforms.safetensors"
+
+
+def fitted_features(
+    features: Features | Sequence[Transform] | None, reference: object | None
+) -> Features | None:
+    """What the caller of build gave, fitted: a list of transforms that are not is fitted on the reference frame.
+
+    TransformError for what is not fitted when there is no such frame, and for a list of transforms that are fitted:
+    only their Features know which columns they were fitted on.
+    """
+    if features is None:
+        return None
+    if not isinstance(features, Features):
+        given = list(features)
+        if any(getattr(transform, "fitted", False) for transform in given):
+            raise TransformError(
+                "features= is a list of fitted transforms; pass the Features object that they are of"
+            )
+        if reference is None:
+            raise TransformError(
+                "features= is a list of transforms that are not fitted; pass Features([...]).fit(train_frame), or the "
+                "training frame as reference="
+            )
+        return Features(given).fit(reference)
+    if not features.fitted:
+        raise TransformError(
+            "features= is not fitted; call its fit on the training frame before training the model"
+        )
+    return features
+
+
+def write_features(features: Features) -> dict[str, bytes]:
+    """The two files by name; the same bytes for the same fitted transforms."""
+    document = json.dumps(features.document(), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return {
+        DOCUMENT_FILE: document.encode() + b"\n",
+        ARRAYS_FILE: safetensors.numpy.save(features.arrays()),
+    }
+
+
+def read_features(bundle: VerifiedBundle) -> Features | None:
+    """The fitted transforms of a bundle; None when it has none. BundleError or TransformError when unreadable."""
+    named = bundle.manifest.transforms
+    if named is None:
+        return None
+    try:
+        document = json.loads(bundle.files[named.document].read())
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{named.document} is not valid JSON: {error}") from error
+    try:
+        arrays = safetensors.numpy.load(bundle.files[named.arrays].read())
+    except SafetensorError as error:
+        raise BundleError(f"{named.arrays} is no safetensors file: {error}") from error
+    return Features.from_saved(document, arrays)
+
+
+def make_program(
+    kind: str, executor: Executor, features: Features | None, inputs: Sequence[tuple[str, str]]
+) -> Program | None:
+    """The program from a bundle's columns (`inputs`: name and datatype) to its model's matrix.
+
+    With features, theirs. Without, a LightGBM model's columns are cast to the type of its matrix, and an ONNX model
+    takes its own inputs (None). ModelError when the model does not take one matrix of the features' width.
+    """
+    if features is None and kind != lightgbm.KIND:
+        return None
+    if len(executor.inputs) != 1 or len(executor.inputs[0][2]) != 2:
+        shapes = ", ".join(f"{name} {datatype} {list(shape)}" for name, datatype, shape in executor.inputs)
+        raise ModelError(
+            f"Features give one matrix, and the model takes {shapes}. It must take one [rows, columns]."
+        )
+    name, datatype, shape = executor.inputs[0]
+    width = len(inputs) if features is None else len(features.output_names)
+    if shape[1] not in (-1, width):
+        raise ModelError(f"The features give {width} columns; the model's input '{name}' takes {shape[1]}.")
+    if features is None:
+        return cast_program(inputs, output=name, dtype=datatype)
+    return features.program(output=name, dtype=datatype)

@@ -1,0 +1,146 @@
+"""Loading: from a folder to a version that can answer, verified, compared with its golden examples, and warm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock import models
+from penstock.bundle.examples import invent, read_examples
+from penstock.bundle.features import make_program, read_features
+from penstock.bundle.golden import batch_size, check_golden, warm_up
+from penstock.bundle.manifest import Input, Manifest, Tensor
+from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
+from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
+
+if TYPE_CHECKING:
+    from penstock._core import Executor, Program, Version
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A version that is ready. `core` answers requests, here or in the server."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    core: Version
+    description: str  # a line for people: what runs the model
+
+
+def open_bundle(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> LoadedBundle:
+    """Verifies, loads, checks the golden examples and warms up.
+
+    The files are read once, into sealed memory, and everything is loaded from there; until this returns, a bundle takes
+    its size in memory beside the loaded model. `overrides` replace options of its model. Raises NotFoundError for no
+    such folder; BundleError, ModelError, TransformError, ConfigError or GoldenError (one line, with the version's name)
+    for what cannot be served.
+    """
+    with verify_bundle(path, limits=limits, keep=True, progress=progress) as bundle:
+        manifest = bundle.manifest
+        tell = progress or (lambda _: None)
+        with _about(manifest.label):
+            tell(f"{manifest.label}: loading {manifest.model.file}")
+            options = manifest.model.options.replaced(overrides, manifest.model.kind)
+            executor = models.load_executor(
+                manifest.model.kind, bundle.files[manifest.model.file].path, options
+            )
+            features = read_features(bundle)
+            columns = [(tensor.name, tensor.datatype) for tensor in manifest.inputs]
+            core = make_version(
+                manifest.name,
+                manifest.version,
+                bundle.digest,
+                executor=executor,
+                program=make_program(manifest.model.kind, executor, features, columns),
+                empty_is_missing=[tensor.name for tensor in manifest.inputs if tensor.empty_is_missing],
+                max_rows=manifest.max_rows,
+            )
+            _compare_schema("input", manifest.inputs, core.inputs)
+            _compare_schema("output", manifest.outputs, core.outputs)
+        _exercise(core, bundle, tell)
+    return LoadedBundle(Path(path), manifest, bundle.digest, core, executor.description)
+
+
+def make_version(
+    name: str,
+    version: str,
+    digest: str,
+    *,
+    executor: Executor,
+    program: Program | None,
+    empty_is_missing: Sequence[str],
+    max_rows: int,
+) -> Version:
+    """The core's version of these parts. ModelError when they do not fit together."""
+    from penstock._core import Version
+
+    try:
+        return Version(
+            model=name,
+            version=version,
+            digest=digest,
+            executor=executor,
+            program=program,
+            empty_is_missing=empty_is_missing,
+            max_rows=max_rows,
+        )
+    except StatusError as error:
+        raise ModelError(str(error)) from error
+
+
+def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> None:
+    manifest = bundle.manifest
+    if manifest.golden is None:
+        tell(f"{manifest.label}: warming up")
+        rows = batch_size(manifest.inputs, 1, manifest.max_rows)
+        try:
+            warm_up(core, manifest, invent(manifest.inputs, rows, bundle.digest))
+        except GoldenError as error:
+            raise GoldenError(
+                f"{error} These values were invented: build the bundle with examples=."
+            ) from error
+        return
+    tell(f"{manifest.label}: checking {manifest.golden.rows} golden examples")
+    try:
+        inputs, outputs = read_examples(
+            bundle.files[manifest.golden.file].read(), manifest.inputs, manifest.outputs, manifest.golden.rows
+        )
+    except BundleError as error:
+        raise BundleError(f"{manifest.label}: {manifest.golden.file} {error}.") from error
+    check_golden(core, manifest, inputs, outputs)
+    warm_up(core, manifest, inputs)
+
+
+def _compare_schema(
+    what: str, stated: Sequence[Input | Tensor], found: Sequence[tuple[str, str, tuple[int, ...]]]
+) -> None:
+    said = [(tensor.name, tensor.datatype, tensor.shape) for tensor in stated]
+    real = [(name, datatype, tuple(shape)) for name, datatype, shape in found]
+    if said != real:
+        raise BundleError(f"bundle.json says the {what}s {_listed(said)}; the model has {_listed(real)}.")
+
+
+def _listed(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{name} {datatype} {list(shape)}" for name, datatype, shape in tensors)
+
+
+@contextmanager
+def _about(label: str) -> Iterator[None]:
+    """Puts the version's name before what goes wrong inside."""
+    try:
+        yield
+    except StatusError as error:
+        raise BundleError(f"{label}: {error}") from error
+    except PenstockError as error:
+        raise type(error)(f"{label}: {error}") from error

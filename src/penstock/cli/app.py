@@ -1,0 +1,50 @@
+"""The Typer application: every command, by group."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from penstock.cli import bundle, models, predict, serve
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Serve versioned models over gRPC, and work with them.",
+    epilog="Example: penstock serve --repository repository",
+)
+
+EPILOGS = {
+    "serve": "Example: penstock serve --repository repository --port 8001 --watch",
+    "predict": "Example: penstock predict delay flights.csv --output scores.parquet",
+    "load": "Example: penstock load delay:3",
+    "unload": "Example: penstock unload delay:2",
+}
+
+app.command("serve", epilog=EPILOGS["serve"])(serve.serve)
+app.add_typer(bundle.app, name="bundle")
+app.command("predict", epilog=EPILOGS["predict"])(predict.predict)
+app.add_typer(models.app, name="models")
+app.command("load", epilog=EPILOGS["load"])(models.load)
+app.command("unload", epilog=EPILOGS["unload"])(models.unload)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from penstock import __version__
+
+        typer.echo(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Serve versioned models over gRPC, and work with them."""

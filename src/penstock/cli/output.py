@@ -1,0 +1,91 @@
+"""What commands print: results on stdout, progress on stderr; tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: with rules on a terminal, aligned plain text elsewhere."""
+    lines = [list(row) for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(*columns)
+        for line in lines:
+            table.add_row(*map(escape, line))
+        Console().print(table)
+        return
+    widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
+    for cells in ([column.upper() for column in columns], *lines):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def step(what: str) -> Iterator[Callable[[str], None]]:
+    """A step that takes a while: what it is doing, on a line of stderr that goes away on a terminal, as lines
+    elsewhere.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+
+        with Console(stderr=True).status(escape(what)) as status:
+            yield lambda line: status.update(escape(line))
+        return
+    yield lambda line: print(line, file=sys.stderr, flush=True)
+
+
+# Told how far a long step has come, out of the total that it was opened with.
+Progress = Callable[[int], None]
+
+
+@contextmanager
+def progress(what: str, total: int | None, unit: str) -> Iterator[Progress]:
+    """A progress bar on stderr where that is a terminal, elsewhere a plain line every few seconds."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} " + unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)
+        return
+    yield _Lines(what, total, unit)
+
+
+class _Lines:
+    """Plain progress lines: none for the first seconds, so that quick work stays quiet."""
+
+    INTERVAL_S = 5.0
+
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
+        self._what = what
+        self._of = f" of {total:,}" if total else ""
+        self._unit = unit
+        self._next = monotonic() + self.INTERVAL_S
+
+    def __call__(self, done: int) -> None:
+        if monotonic() >= self._next:
+            self._next = monotonic() + self.INTERVAL_S
+            print(f"{self._what}: {done:,}{self._of} {self._unit}", file=sys.stderr, flush=True)

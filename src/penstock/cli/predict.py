@@ -1,0 +1,176 @@
+"""`penstock predict`: run a model over a file of rows, on a server or in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from penstock.cli import options
+from penstock.cli.output import print_json, progress
+from penstock.errors import UNIMPLEMENTED, NotFoundError, StatusError
+
+if TYPE_CHECKING:
+    from penstock.cli.tables import Columns
+    from penstock.client import Client, TensorSpec
+
+BATCH_ROWS = 1024
+
+
+class Format(StrEnum):
+    """The formats of a table."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="CSV, JSON or Parquet; - for CSV or JSON on stdin.")
+    ],
+    server: options.Server = options.DEFAULT_SERVER,
+    local: Annotated[bool, typer.Option("--local", help="Run in this process, without a server.")] = False,
+    repository: Annotated[
+        Path, typer.Option("--repository", metavar="DIR", help="The repository's folder, for --local.")
+    ] = options.DEFAULT_REPOSITORY,
+    version: Annotated[
+        str,
+        typer.Option(
+            "--version", metavar="VERSION", help="A version or alias; without it, the default version."
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write CSV, JSON or Parquet here, not CSV to stdout."
+        ),
+    ] = None,
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="The format of FILE, where its name does not say it.")
+    ] = None,
+    batch_rows: Annotated[
+        int, typer.Option("--batch-rows", metavar="N", min=1, help="The most rows in one request.")
+    ] = BATCH_ROWS,
+    timeout: options.Timeout = 60.0,
+    json: options.Json = False,
+) -> None:
+    """Run a model over the rows of a file.
+
+    All rows are answered by the version that answers the first.
+    """
+    from penstock.cli import tables
+
+    output_kind = "csv" if output is None else tables.format_of(str(output), None)
+    began = perf_counter()
+    with (
+        _local(model, version, repository) if local else _remote(model, version, server, timeout) as predictor
+    ):
+        limit = min(batch_rows, predictor.limit or batch_rows)
+        columns = [spec.name for spec in predictor.inputs]
+        kept = tables.Collected()
+        with (
+            tables.opened(file, kind, limit, columns) as source,
+            nullcontext(kept) if json and output is None else tables.written(output, output_kind) as sink,
+            progress(f"predicting with {model}", source.total, source.unit) as advance,
+        ):
+            rows = 0
+            for batch in source.batches:
+                outputs = predictor.predict(
+                    tables.typed(batch, predictor.inputs, rows + 1) if source.text else batch
+                )
+                sink.write(outputs)
+                rows += len(next(iter(outputs.values()), ()))
+                advance(source.position())
+    summary: dict[str, Any] = {
+        "model": model,
+        "version": predictor.version,
+        "digest": predictor.digest,
+        "rows": rows,
+        "seconds": round(perf_counter() - began, 3),
+    }
+    if json:
+        print_json(summary | ({"outputs": kept.columns} if output is None else {"output": str(output)}))
+    elif output is not None:
+        typer.echo(
+            f"{output}: {rows:,} rows by {model} version {predictor.version} in {summary['seconds']} s"
+        )
+
+
+@dataclass(slots=True)
+class Predictor:
+    """A model that is ready to run, here or on a server. `limit` is the most rows at a time, 0 for any
+    number.
+    """
+
+    inputs: Sequence[TensorSpec]
+    limit: int
+    run: Callable[[Columns], Mapping[str, Any]]
+    version: str = ""
+    digest: str = ""
+
+    def predict(self, columns: Columns) -> Mapping[str, Any]:
+        """Outputs by name for one batch."""
+        return self.run(columns)
+
+
+@contextmanager
+def _remote(model: str, version: str, server: str, timeout: float) -> Iterator[Predictor]:
+    from penstock.client import Client
+
+    with Client(server, timeout=timeout) as client:
+
+        def run(columns: Columns) -> Mapping[str, Any]:
+            result = client.infer(model, columns, version=predictor.version or version)
+            predictor.version, predictor.digest = result.version, result.digest or predictor.digest
+            return result
+
+        predictor = Predictor(
+            client.model_metadata(model, version).inputs, _limit(client, model, version), run
+        )
+        yield predictor
+
+
+def _limit(client: Client, model: str, version: str) -> int:
+    try:
+        return int(client.model_config(model, version).get("max_batch_size", 0))
+    except StatusError as error:
+        if error.status == UNIMPLEMENTED:  # ModelConfig is Triton's; other servers of the protocol lack it
+            return 0
+        raise
+
+
+@contextmanager
+def _local(model: str, version: str, repository: Path) -> Iterator[Predictor]:
+    folder = _folder(model, version, repository)
+    from penstock import load
+    from penstock.client import TensorSpec
+
+    runner = load(folder)
+    manifest = runner.manifest
+    inputs = [TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in manifest.inputs]
+    yield Predictor(inputs, manifest.max_rows, runner.predict, manifest.version, runner.digest)
+
+
+def _folder(model: str, version: str, repository: Path) -> Path:
+    """Where the version lies that a server with default settings would answer with."""
+    from penstock.repository import aliases, layout
+    from penstock.repository.policy import newest_first
+
+    found = layout.scan(repository).get(model)
+    if found is None or not found.versions:
+        raise NotFoundError(f"the repository {repository} has no model '{model}'")
+    wanted = version or found.aliases.get(aliases.STABLE) or newest_first(found.versions)[0]
+    wanted = found.aliases.get(wanted, wanted) if wanted not in found.versions else wanted
+    if wanted not in found.versions:
+        raise NotFoundError(
+            f"model '{model}' has no version '{wanted}' in {repository}; it has: {', '.join(found.versions)}"
+        )
+    return found.versions[wanted].path

@@ -1,0 +1,258 @@
+"""What every client does, without doing I/O: which calls an operation makes, and what comes of their answers.
+
+An operation is a generator. It yields a Call, is sent the reply (or thrown the StatusError), and returns the
+result; Client and AsyncClient only carry the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from penstock import _proto
+from penstock.client import tensors
+from penstock.client.answers import (
+    InferResult,
+    ModelMetadata,
+    ModelState,
+    Parameter,
+    ServerMetadata,
+    TensorSpec,
+    as_dict,
+)
+from penstock.client.layout import fit
+from penstock.errors import UNAVAILABLE, UNKNOWN, InputError, StatusError
+
+T = TypeVar("T")
+
+
+class Method(NamedTuple):
+    """An RPC: its path and the class of its reply."""
+
+    path: str
+    reply: Any
+
+
+class Call(NamedTuple):
+    """One RPC to make, with the serialized request."""
+
+    method: Method
+    request: bytes
+
+
+Steps = Generator[Call, Any, T]
+
+
+def _method(name: str, reply: str | None = None) -> Method:
+    return Method(f"/inference.GRPCInferenceService/{name}", getattr(_proto, reply or f"{name}Response"))
+
+
+SERVER_LIVE = _method("ServerLive")
+SERVER_READY = _method("ServerReady")
+MODEL_READY = _method("ModelReady")
+SERVER_METADATA = _method("ServerMetadata")
+MODEL_METADATA = _method("ModelMetadata")
+MODEL_CONFIG = _method("ModelConfig")
+MODEL_STATISTICS = _method("ModelStatistics")
+MODEL_INFER = _method("ModelInfer")
+MODEL_STREAM_INFER = _method("ModelStreamInfer")
+REPOSITORY_INDEX = _method("RepositoryIndex")
+MODEL_LOAD = _method("RepositoryModelLoad")
+MODEL_UNLOAD = _method("RepositoryModelUnload")
+
+
+def _call(method: Method, request: Any) -> Call:
+    return Call(method, request.SerializeToString())
+
+
+@dataclass(slots=True)
+class _Known:
+    """A model's metadata as last fetched, and the versions that have answered since."""
+
+    metadata: ModelMetadata
+    answered: set[str]
+    stale: bool = False  # to be fetched again before the next call
+
+
+class Session:
+    """The operations of one client, and the models' metadata that it remembers between them.
+
+    Threads may share it: the only state is a dict, whose entries are replaced whole.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], _Known] = {}
+
+    def infer(
+        self,
+        model: str,
+        data: Any,
+        *,
+        version: str,
+        outputs: Sequence[str],
+        id: str,  # noqa: A002
+        parameters: Mapping[str, Parameter] | None,
+        max_rows: int | None,
+    ) -> Steps[InferResult]:
+        """Runs the model on `data`, in parts of at most `max_rows` rows.
+
+        Data that does not fit (here or in the server's eyes) is tried once more when the model's metadata
+        turns out to have changed. All parts are answered by the version that answered the first.
+        """
+        known = self._current(model, version)
+        fresh = known is None
+        if known is None:
+            known = yield from self._fetch(model, version)
+        while True:
+            try:
+                inputs = fit(data, known.metadata)
+                results: list[InferResult] = []
+                for part in inputs.split(max_rows):
+                    request = tensors.encode_request(
+                        model,
+                        results[0].version if results else version,
+                        part.tensors(),
+                        outputs=tuple(outputs),
+                        id=id,
+                        parameters=parameters,
+                    )
+                    reply = yield Call(MODEL_INFER, request)
+                    results.append(tensors.decode_response(reply))
+                break
+            except InputError:
+                if fresh:
+                    raise
+                fresh = True
+                renewed = yield from self._fetch(model, version)
+                if renewed.metadata.inputs == known.metadata.inputs:
+                    raise
+                known = renewed
+        answered = results[0].version
+        if answered not in known.answered:
+            # A version that had not answered before may have other inputs than those that were fetched before
+            # it.
+            known.stale = bool(known.answered)
+            known.answered.add(answered)
+        return results[0] if len(results) == 1 else _joined(results)
+
+    def _current(self, model: str, version: str) -> _Known | None:
+        known = self._known.get((model, version))
+        return None if known is None or known.stale else known
+
+    def _fetch(self, model: str, version: str) -> Steps[_Known]:
+        before = self._known.get((model, version))
+        metadata = yield from self.model_metadata(model, version)
+        known = _Known(metadata, set() if before is None else before.answered)
+        self._known[model, version] = known
+        return known
+
+    def layout(self, model: str, version: str) -> Steps[ModelMetadata]:
+        """The model's metadata, from memory where it is known."""
+        known = self._current(model, version)
+        if known is None:
+            known = yield from self._fetch(model, version)
+        return known.metadata
+
+    def is_live(self) -> Steps[bool]:
+        """Whether a server answers and says that it lives."""
+        try:
+            reply = yield _call(SERVER_LIVE, _proto.ServerLiveRequest())
+        except StatusError as error:
+            return _unreachable(error)
+        return bool(reply.live)
+
+    def is_ready(self, model: str | None, version: str) -> Steps[bool]:
+        """Whether the server (None) or a model is ready."""
+        try:
+            if model is None:
+                reply = yield _call(SERVER_READY, _proto.ServerReadyRequest())
+            else:
+                reply = yield _call(MODEL_READY, _proto.ModelReadyRequest(name=model, version=version))
+        except StatusError as error:
+            return _unreachable(error)
+        return bool(reply.ready)
+
+    def server_metadata(self) -> Steps[ServerMetadata]:
+        """The server's name, version and extensions."""
+        reply = yield _call(SERVER_METADATA, _proto.ServerMetadataRequest())
+        return ServerMetadata(reply.name, reply.version, tuple(reply.extensions))
+
+    def model_metadata(self, model: str, version: str) -> Steps[ModelMetadata]:
+        """A model's metadata, fetched anew."""
+        reply = yield _call(MODEL_METADATA, _proto.ModelMetadataRequest(name=model, version=version))
+        return ModelMetadata(
+            name=reply.name,
+            versions=tuple(reply.versions),
+            platform=reply.platform,
+            inputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in reply.inputs),
+            outputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in reply.outputs),
+        )
+
+    def model_config(self, model: str, version: str) -> Steps[dict[str, Any]]:
+        """A model's configuration, by field name."""
+        reply = yield _call(MODEL_CONFIG, _proto.ModelConfigRequest(name=model, version=version))
+        return as_dict(reply.config)
+
+    def statistics(self, model: str, version: str) -> Steps[list[dict[str, Any]]]:
+        """Counts and durations of each version asked for."""
+        reply = yield _call(MODEL_STATISTICS, _proto.ModelStatisticsRequest(name=model, version=version))
+        return [as_dict(entry) for entry in reply.model_stats]
+
+    def index(self, ready: bool) -> Steps[list[ModelState]]:
+        """The repository's versions."""
+        reply = yield _call(REPOSITORY_INDEX, _proto.RepositoryIndexRequest(ready=ready))
+        return [ModelState(entry.name, entry.version, entry.state, entry.reason) for entry in reply.models]
+
+    def load(self, model: str, version: str) -> Steps[None]:
+        """Makes the server load; what was known of the model is forgotten."""
+        request = _proto.RepositoryModelLoadRequest(model_name=model)
+        yield self._change(MODEL_LOAD, request, model, version)
+
+    def unload(self, model: str, version: str) -> Steps[None]:
+        """Makes the server unload; what was known of the model is forgotten."""
+        request = _proto.RepositoryModelUnloadRequest(model_name=model)
+        yield self._change(MODEL_UNLOAD, request, model, version)
+
+    def _change(self, method: Method, request: Any, model: str, version: str) -> Call:
+        if version:
+            request.parameters["version"].string_param = version
+        for key in [key for key in self._known if key[0] == model]:
+            self._known.pop(key, None)
+        return _call(method, request)
+
+
+def stream_request(
+    metadata: ModelMetadata, model: str, version: str, data: Any, outputs: Sequence[str]
+) -> bytes:
+    """One message of a stream, serialized."""
+    return tensors.encode_request(model, version, fit(data, metadata).tensors(), outputs=tuple(outputs))
+
+
+def stream_result(reply: Any) -> InferResult | StatusError:
+    """What one answer of a stream says. The protocol carries a failure's text but not its status, which is
+    UNKNOWN then.
+    """
+    if reply.error_message:
+        return StatusError(UNKNOWN, reply.error_message)
+    return tensors.decode_response(reply.infer_response)
+
+
+def _unreachable(error: StatusError) -> bool:
+    """False for a server or version that is not there to answer; raises any other failure."""
+    if error.status == UNAVAILABLE:
+        return False
+    raise error
+
+
+def _joined(results: Sequence[InferResult]) -> InferResult:
+    first = results[0]
+    return InferResult(
+        {name: np.concatenate([result[name] for result in results]) for name in first},
+        model=first.model,
+        version=first.version,
+        id=first.id,
+        parameters=first.parameters,
+    )

@@ -1,0 +1,203 @@
+"""Builds the demo's repository: two versions of `delay` (LightGBM) and one of `delay_minutes` (ONNX)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
+
+import penstock
+from penstock import transforms as t
+from penstock.bundle.features import read_features
+from penstock.bundle.verify import verify_bundle
+from penstock.demo import flights
+from penstock.demo.flights import Departures
+
+REPOSITORY = Path(".demo/repository")
+HOLDOUT = (9, 12)  # September to December: later than what any version was trained on
+MINUTES_OUTPUT = "delay_minutes"
+EXAMPLES = 32
+NUMBERS = ["dep_delay", "distance", "precip", *(name for name in flights.WEATHER if name != "precip")]
+NUMBERS += flights.PLANE
+
+
+@dataclass(frozen=True)
+class Period:
+    """The months that a version was trained on."""
+
+    first: int
+    last: int
+    name: str
+
+
+VERSIONS = {"1": Period(1, 3, "January-March"), "2": Period(1, 8, "January-August")}
+MINUTES_VERSIONS = {"1": VERSIONS["2"]}
+
+PARAMETERS: dict[str, Any] = {
+    "objective": "binary",
+    "num_leaves": 31,
+    "learning_rate": 0.05,
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.8,
+    "num_threads": 2,
+    "seed": 2013,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+ROUNDS = 150
+NETWORK: dict[str, Any] = {
+    "hidden_layer_sizes": (32,),
+    "max_iter": 8,
+    "batch_size": 512,
+    "learning_rate_init": 3e-3,
+    "random_state": 2013,
+}
+NETWORK_ROWS = 60_000
+
+
+def prepare(repository: Path = REPOSITORY) -> Path:
+    """Builds what the repository lacks, with a line for each step; returns it as an absolute path."""
+    repository = repository.resolve()
+    wanted = [("delay", version, period, build_delay) for version, period in VERSIONS.items()]
+    wanted += [
+        ("delay_minutes", version, period, build_minutes) for version, period in MINUTES_VERSIONS.items()
+    ]
+    missing = [item for item in wanted if not (repository / item[0] / item[1] / "bundle.json").exists()]
+    if not missing:
+        return repository
+    print("Reading flights, weather and aircraft of 2013 ...", flush=True)
+    departures = flights.load()
+    holdout = departures.months(*HOLDOUT)
+    for name, version, period, build in missing:
+        training = departures.months(period.first, period.last)
+        began = time.perf_counter()
+        print(
+            f"Training {name} {version} on {len(training):,} flights of {period.name} ...", end="", flush=True
+        )
+        build(repository, version, period, training, holdout)
+        print(f"{time.perf_counter() - began:.1f} s", flush=True)
+    return repository
+
+
+def delay_features() -> t.Features:
+    """For trees: numbers as they are, a missing one left missing, since LightGBM learns where to send it."""
+    return t.Features(
+        [
+            t.Select([name for name in NUMBERS if name != "precip"] + ["weekday"]),
+            t.Log1p("precip"),
+            t.Cyclic("minute_of_day", period=24 * 60),
+            t.OneHot(["carrier", "origin"]),
+            t.Ordinal(["dest", "engine"], unknown="value", unknown_value=-1.0),
+        ]
+    )
+
+
+def minutes_features() -> t.Features:
+    """For a network: nothing missing, all of one scale."""
+    return t.Features(
+        [
+            t.Log1p("precip"),
+            t.Impute(NUMBERS, "median"),
+            t.Standardize(NUMBERS),
+            t.Cyclic("minute_of_day", period=24 * 60),
+            t.Cyclic("weekday", period=7),
+            t.OneHot(["carrier", "origin", "engine"]),
+        ]
+    )
+
+
+def build_delay(
+    repository: Path, version: str, period: Period, training: Departures, holdout: Departures
+) -> None:
+    """LightGBM: the probability of an arrival more than LATE_MINUTES late."""
+    features = delay_features().fit(training.frame, training.late)
+    matrix = features.transform(training.frame)
+    data = lightgbm.Dataset(matrix, training.late.to_numpy(), feature_name=features.output_names)
+    booster = lightgbm.train(PARAMETERS, data, num_boost_round=ROUNDS)
+    probability = booster.predict(features.transform(holdout.frame))
+    penstock.build(
+        repository,
+        name="delay",
+        version=version,
+        model=booster,
+        features=features,
+        reference=training.frame,
+        examples=examples(holdout),
+        lineage={
+            "training_data": training.frame.assign(late=training.late),
+            "parameters": {**PARAMETERS, "rounds": ROUNDS},
+            "metrics": {
+                "AUC": float(roc_auc_score(holdout.late, probability)),
+                "log loss": float(log_loss(holdout.late, probability)),
+            },
+            "months": period.name,
+        },
+    )
+
+
+def build_minutes(
+    repository: Path, version: str, period: Period, training: Departures, holdout: Departures
+) -> None:
+    """A small network in ONNX: the arrival delay in minutes."""
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+    from sklearn.neural_network import MLPRegressor
+
+    features = minutes_features().fit(training.frame, training.outcome)
+    chosen = np.random.default_rng(NETWORK["random_state"]).permutation(len(training))[:NETWORK_ROWS]
+    matrix = features.transform(training.frame.iloc[chosen], "FP32")
+    network = MLPRegressor(**NETWORK, early_stopping=False)
+    network.fit(matrix, training.outcome.to_numpy()[chosen])
+    model = convert_sklearn(
+        network,
+        initial_types=[("features", FloatTensorType([None, matrix.shape[1]]))],
+        final_types=[(MINUTES_OUTPUT, FloatTensorType([None, 1]))],
+    )
+    minutes = network.predict(features.transform(holdout.frame, "FP32"))
+    penstock.build(
+        repository,
+        name="delay_minutes",
+        version=version,
+        model=model,
+        features=features,
+        reference=training.frame,
+        examples=examples(holdout),
+        lineage={
+            "training_data": training.frame.iloc[chosen].assign(delay_minutes=training.outcome.iloc[chosen]),
+            "parameters": {**NETWORK, "model": "MLPRegressor"},
+            "metrics": {
+                "mean error": float(mean_absolute_error(holdout.outcome, minutes)),
+                "of the departure delay": float(
+                    mean_absolute_error(holdout.outcome, holdout.frame["dep_delay"])
+                ),
+            },
+            "months": period.name,
+        },
+    )
+
+
+def examples(holdout: Departures) -> Any:
+    """Rows spread over the hold-out, to be recorded as golden examples."""
+    return holdout.frame.iloc[:: len(holdout) // EXAMPLES].head(EXAMPLES)
+
+
+def predict(folder: Path, frame: Any) -> NDArray[np.float64]:
+    """What LightGBM's own Python package answers for a bundle of this demo: the server has no part in it."""
+    with verify_bundle(folder, keep=True) as bundle:
+        features = read_features(bundle)
+        booster = lightgbm.Booster(model_file=str(folder / bundle.manifest.model.file))
+    assert features is not None
+    return np.asarray(booster.predict(features.transform(frame)))
+
+
+def digest_of(manifest: Path) -> str:
+    """A version's identity: the SHA-256 of its bundle.json."""
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()

@@ -1,0 +1,268 @@
+"""Columns out of any frame: pandas, polars, Arrow tables, dicts of arrays or lists, NumPy matrices.
+
+Everything that takes a frame reads it through here, so that a value means the same wherever it came from.
+In a text column None, NaN and NA are None; in a column of numbers None and NA are NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from penstock.errors import InputError
+
+Array = np.ndarray[Any, Any]
+Text = list[str | bytes | None]
+# Numbers and booleans as an array [rows], text as a list. What is neither (dates, say, or mixed objects)
+# stays an array of its own type, which has no datatype.
+Column = Array | Text
+
+# The protocol's names of NumPy's types. BF16 has none, and BYTES is no array here.
+DATATYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+}
+_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+
+
+class Columns(Mapping[str, Column]):
+    """A frame's columns by name, in order, all of `rows` rows. Each is read when it is first asked for."""
+
+    def __init__(self, sources: Sequence[tuple[str, Any]]) -> None:
+        self._sources: dict[str, Any] = {}
+        self._read: dict[str, Column] = {}
+        self.rows = 0
+        for name, source in sources:
+            rows = _length(source, name)
+            if name in self._sources:
+                raise InputError(f"the frame has two columns named {name!r}")
+            if self._sources and rows != self.rows:
+                first = next(iter(self._sources))
+                raise InputError(f"column {name!r} has {rows} rows, column {first!r} has {self.rows}")
+            self._sources[name] = source
+            self.rows = rows
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._read:
+            self._read[name] = _column(self._sources[name], name)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
+def columns_of(frame: Any, names: Sequence[str] | None = None) -> Columns:
+    """The columns of `frame` by name, in order, all of the same length.
+
+    `names` are the column names of a two-dimensional array, which has none of its own. InputError for a
+    frame of another kind, without names, with columns of different lengths, or with two columns of one name.
+    """
+    if isinstance(frame, Columns):
+        return frame
+    if isinstance(frame, np.ndarray):
+        return Columns(_array_columns(frame, names))
+    if isinstance(frame, Mapping):
+        return Columns([(str(name), source) for name, source in frame.items()])
+    return Columns(_frame_columns(frame))
+
+
+def row_count(frame: Any) -> int:
+    """The rows of anything that columns_of() reads, except a NumPy matrix; 0 when it has no columns."""
+    return columns_of(frame).rows
+
+
+def datatype_of(column: Any, name: str = "") -> str:
+    """The protocol's datatype of a column as it is: BYTES for text, FP64 where every value is missing.
+
+    InputError, which names `name`, where the column is neither numbers nor text.
+    """
+    values = _usable(column, name)
+    return "BYTES" if isinstance(values, list) else _NAMES[values.dtype]
+
+
+def as_datatype(column: Any, datatype: str, name: str) -> Column:
+    """The column's values as `datatype`: a contiguous array [rows]; for BYTES a list, None where missing.
+
+    `column` is one of columns_of(), or an array, a list or a series. Into a floating-point type a number is
+    rounded to its precision, but never becomes infinite. Into an integer or a boolean it goes only where
+    nothing is lost. InputError names `name`, the first value that does not fit and what was expected.
+    """
+    values = _usable(column, name)
+    if datatype == "BYTES":
+        return _as_text(values, name)
+    if datatype not in DATATYPES:
+        raise InputError(f"column {name!r}: NumPy has no {datatype}; expected one of {', '.join(DATATYPES)}")
+    if isinstance(values, list):
+        example = next((value for value in values if value is not None), None)
+        raise InputError(f"column {name!r}: expected {datatype}, got text such as {example!r}")
+    dtype = DATATYPES[datatype]
+    if values.dtype == dtype:
+        return np.ascontiguousarray(values)
+    with np.errstate(all="ignore"):
+        converted = values.astype(dtype)
+    lost = _lost(values, converted)
+    if lost.any():
+        row = int(np.argmax(lost))
+        value = values[row].item()
+        raise InputError(f"column {name!r}: row {row} is {value!r}, which {datatype} does not hold")
+    return np.ascontiguousarray(converted)
+
+
+def _lost(values: Array, converted: Array) -> Array:
+    """Where a conversion changed the value by more than rounding to a floating-point type's precision."""
+    if converted.dtype.kind == "f":
+        finite = np.isfinite(values) if values.dtype.kind == "f" else np.True_
+        return cast(Array, ~np.isfinite(converted) & finite)
+    if values.dtype.kind == "f":
+        # Whole numbers from `low` to just under `high`, which doubles hold exactly even for 64 bits.
+        bits = 1 if converted.dtype.kind == "b" else 8 * converted.dtype.itemsize
+        signed = converted.dtype.kind == "i"
+        low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1)) if signed else (0.0, 2.0**bits)
+        wide = values.astype(np.float64)
+        return cast(Array, ~((wide >= low) & (wide < high) & (wide == np.floor(wide))))
+    if values.dtype.kind == "b":
+        return np.zeros(len(values), bool)
+    if converted.dtype.kind == "b":
+        return cast(Array, (values != 0) & (values != 1))
+    # Between integers: the same number back, and the same sign (a wrapped one comes back as it was).
+    return cast(Array, (converted.astype(values.dtype) != values) | ((converted < 0) != (values < 0)))
+
+
+def _as_text(values: Column, name: str) -> Text:
+    if isinstance(values, list):
+        return values
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return [None] * len(values)
+    example = f" such as {values[0].item()!r}" if len(values) else ""
+    raise InputError(f"column {name!r}: expected text (BYTES), got {_NAMES[values.dtype]}{example}")
+
+
+def _usable(column: Any, name: str) -> Column:
+    values = _column(column, name)
+    if isinstance(values, list) or values.dtype in _NAMES:
+        return values
+    what = f"NumPy type {values.dtype}"
+    if values.dtype == object:
+        kinds = sorted({type(value).__name__ for value in values if not _is_missing(value)})
+        what = f"values of type {', '.join(kinds)}"
+    raise InputError(f"column {name!r}: {what} came, expected numbers or text alone; convert it first")
+
+
+def _length(source: Any, name: str) -> int:
+    if not isinstance(source, (str, bytes)):
+        try:
+            return len(source)
+        except TypeError:
+            pass
+    raise InputError(f"column {name!r}: {type(source).__name__} came, expected one value a row")
+
+
+def _array_columns(frame: Array, names: Sequence[str] | None) -> list[tuple[str, Any]]:
+    if frame.ndim != 2:
+        raise InputError(f"an array of shape {list(frame.shape)} came, expected [rows, columns]")
+    if names is None:
+        raise InputError("an array has no column names; give them, or use a frame or a dict of columns")
+    if len(names) != frame.shape[1]:
+        expected = f"expected {len(names)}: {', '.join(names)}"
+        raise InputError(f"an array of {frame.shape[1]} columns came, {expected}")
+    return [(name, frame[:, index]) for index, name in enumerate(names)]
+
+
+def _frame_columns(frame: Any) -> list[tuple[str, Any]]:
+    import narwhals as nw
+    from narwhals.exceptions import NarwhalsError
+
+    try:
+        native = nw.from_native(frame, eager_only=True)
+        return [(str(name), native[name]) for name in native.columns]
+    except (TypeError, ValueError, NarwhalsError) as error:
+        kind = f"{type(frame).__module__}.{type(frame).__name__}"
+        raise InputError(
+            f"a {kind} cannot be read as a frame ({error}); expected a pandas or polars DataFrame, an Arrow "
+            "table, a dict of columns or a NumPy matrix"
+        ) from error
+
+
+def _column(source: Any, name: str) -> Column:
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name)
+    if isinstance(source, (list, tuple)):
+        return _from_objects(source)
+    _length(source, name)
+    return _from_series(source, name)
+
+
+def _from_array(source: Array, name: str) -> Column:
+    if source.ndim == 2 and source.shape[1] == 1:
+        source = source[:, 0]
+    if source.ndim != 1:
+        raise InputError(f"column {name!r}: shape {list(source.shape)} came, expected [rows] or [rows, 1]")
+    if source.dtype.kind in "OSTU":
+        return _from_objects(source.tolist())
+    native = source.dtype.newbyteorder("=")
+    return source.astype(native, copy=False)
+
+
+def _from_series(source: Any, name: str) -> Column:
+    import narwhals as nw
+
+    try:
+        series = nw.from_native(source, series_only=True)
+    except TypeError:
+        kind = type(source).__name__
+        raise InputError(f"column {name!r}: {kind} came, expected an array, a list or a series") from None
+    text = isinstance(series.dtype, (nw.String, nw.Binary, nw.Categorical, nw.Enum))
+    if not text:
+        array: Array = series.to_numpy()  # a missing integer makes the whole column floating point
+        if array.dtype != object:
+            return array
+    values = series.to_list()
+    if series.has_nulls():
+        gone = series.is_null().to_list()
+        values = [None if missing else value for value, missing in zip(values, gone, strict=True)]
+    return _from_objects(values)
+
+
+def _is_missing(value: object) -> bool:
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, (float, np.floating)) and math.isnan(value)
+
+
+def _from_objects(values: Sequence[Any]) -> Column:
+    kinds = set(map(type, values))
+    if str in kinds and kinds <= {str, bytes, type(None)}:
+        return values if isinstance(values, list) else list(values)
+    present = [value for value in values if not _is_missing(value)]
+    if present and all(isinstance(value, (str, bytes)) for value in present):
+        return [None if _is_missing(value) else value for value in values]
+    if all(isinstance(value, _NUMBERS) for value in present):
+        try:
+            if present and len(present) == len(values):
+                return np.asarray(values)  # of objects, where an integer does not fit 64 bits
+            return np.asarray(
+                [math.nan if _is_missing(value) else float(value) for value in values], np.float64
+            )
+        except OverflowError:
+            pass
+    array = np.empty(len(values), object)
+    for index, value in enumerate(values):
+        array[index] = value
+    return array

@@ -1,0 +1,72 @@
+"""The models that a bundle can hold.
+
+`prepare` turns what a user hands to `penstock.build` into the model's file; `load_executor` turns that file into an
+executor. One module a kind: `lightgbm`, `onnx`. A new kind is a module with `KIND`, `Options`, `recognizes`,
+`prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class in penstock.bundle.manifest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import ModelError, NotFoundError
+from penstock.models import lightgbm, onnx
+from penstock.models.options import ModelOptions
+from penstock.models.prepared import PreparedModel
+
+if TYPE_CHECKING:
+    from penstock._core import Executor
+
+__all__ = ["PreparedModel", "load_executor", "prepare"]
+
+_KINDS = {lightgbm.KIND: lightgbm, onnx.KIND: onnx}
+_ACCEPTED = "a LightGBM Booster or its text file, an ONNX file, its bytes or a ModelProto"
+
+
+def prepare(model: object, options: Mapping[str, Any] | None = None) -> PreparedModel:
+    """The file, kind, options and feature names of `model`; `options` are those of its kind (`Options` of its module).
+
+    Raises ModelError for what is no model, or of a kind that cannot be served; NotFoundError for a path that is none.
+    """
+    given = dict(options or {})
+    if isinstance(model, (str, os.PathLike)):
+        return _prepare_path(Path(model), given)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return _prepare_bytes(bytes(model), "the bytes given as model", given)
+    for module in _KINDS.values():
+        prepared = module.prepare(model, given)
+        if prepared is not None:
+            return prepared
+    kind = type(model)
+    if any(base.__module__.split(".")[0] == "sklearn" for base in kind.__mro__):
+        raise ModelError(
+            f"A scikit-learn {kind.__name__} cannot be put in a bundle as it is. Convert it with skl2onnx.to_onnx and "
+            f"pass the result; or, where its last step is a LightGBM model, pass that as model= and its other steps "
+            f"as penstock.transforms in features=."
+        )
+    raise ModelError(f"model is a {kind.__module__}.{kind.__qualname__}. Expected {_ACCEPTED}.")
+
+
+def load_executor(kind: str, path: str, options: ModelOptions) -> Executor:
+    """The executor of a model file that `prepare` made. ModelError, with the library's words, when it does not load."""
+    return _KINDS[kind].load(path, options)
+
+
+def _prepare_path(path: Path, options: dict[str, Any]) -> PreparedModel:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no model file {path}. Expected {_ACCEPTED}.") from error
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
+    return _prepare_bytes(content, str(path), options)
+
+
+def _prepare_bytes(content: bytes, source: str, options: dict[str, Any]) -> PreparedModel:
+    for module in _KINDS.values():
+        if module.recognizes(content):
+            return module.prepare_file(content, source, options)
+    raise ModelError(f"{source} holds neither a LightGBM text model nor an ONNX model. Expected {_ACCEPTED}.")

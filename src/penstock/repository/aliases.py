@@ -1,0 +1,50 @@
+"""Aliases: names such as `stable` or `champion` for a model's versions, in REPOSITORY/<model>/aliases.json.
+
+The file is one JSON object, {"champion": "2"}. It is always replaced whole, so a reader sees the old one or
+the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE = "aliases.json"
+STABLE = "stable"  # the alias that, where it is set, says which version answers when a caller names none
+
+
+def read(model_folder: Path) -> dict[str, str]:
+    """The aliases of a model, {} without a file. Raises ValueError that names the file where it is not
+    usable.
+    """
+    path = model_folder / FILE
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(v, str) and v and k for k, v in found.items()):
+        raise ValueError(f'{path}: expected an object of alias to version, as in {{"champion": "2"}}')
+    return found
+
+
+def write(model_folder: Path, aliases: Mapping[str, str]) -> None:
+    """Replaces the file in one step, and on disk before it returns. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(prefix=".aliases-", dir=model_folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(dict(sorted(aliases.items())), file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(model_folder / FILE)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,133 @@
+"""How one version stands. A slot is touched only under the lifecycle's lock."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from penstock.repository.layout import Stamp, VersionFolder
+
+
+class State(StrEnum):
+    """LOADING -> READY or FAILED; READY -> UNLOADING -> UNAVAILABLE. A version that is loaded anew stays
+    READY.
+    """
+
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+    FAILED = "FAILED"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class Loaded(Protocol):
+    """A bundle that is loaded, checked and warm; what penstock.bundle.loading.open_bundle gives."""
+
+    @property
+    def manifest(self) -> Any:
+        """The penstock.bundle.manifest.Manifest."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its bundle.json, in hex."""
+
+    @property
+    def core(self) -> Any:
+        """The penstock._core.Version that answers."""
+
+    @property
+    def description(self) -> str:
+        """What runs the model, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A load that is under way. `done` resolves once its outcome is published, to the error if it failed."""
+
+    folder: VersionFolder
+    done: Future[Exception | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last load's error, and what lay on disk then: the same files are not tried again unasked."""
+
+    error: Exception
+    stamp: Stamp
+
+    @property
+    def reason(self) -> str:
+        """One line."""
+        return " ".join(str(self.error).split()) or type(self.error).__name__
+
+
+class VersionSlot:
+    """One version of one model: what serves, what is being loaded, what went wrong. Each independent of the
+    others.
+    """
+
+    def __init__(self) -> None:
+        self.serving: Loaded | None = None
+        self.attempt: Attempt | None = None
+        self.failure: Failure | None = None
+        self.releasing = False
+        self.idle_reason = "not loaded"  # why nothing serves, where nothing is under way and nothing failed
+
+    @property
+    def state(self) -> State:
+        """The one word for all of it: what a caller would meet."""
+        if self.serving is not None:
+            return State.READY
+        if self.attempt is not None:
+            return State.LOADING
+        if self.releasing:
+            return State.UNLOADING
+        return State.FAILED if self.failure is not None else State.UNAVAILABLE
+
+    @property
+    def reason(self) -> str:
+        """Why it is in that state; for a READY one, why a newer content of it is not; "" where there is
+        nothing to say.
+        """
+        state = self.state
+        if state is State.READY:
+            return (
+                f"the changed files were refused: {self.failure.reason}" if self.failure is not None else ""
+            )
+        if state is State.LOADING:
+            return "loading"
+        if state is State.UNLOADING:
+            return "unloading"
+        return self.failure.reason if self.failure is not None else self.idle_reason
+
+    def begin(self, attempt: Attempt) -> None:
+        """A load starts; what serves goes on serving."""
+        self.attempt = attempt
+        self.failure = None
+
+    def succeed(self, loaded: Loaded) -> Loaded | None:
+        """The load that was under way is what serves from now on. Gives what served before."""
+        before, self.serving = self.serving, loaded
+        self.attempt = self.failure = None
+        return before
+
+    def fail(self, error: Exception) -> Failure:
+        """The load that was under way failed; what serves goes on serving."""
+        assert self.attempt is not None
+        self.failure = Failure(error, self.attempt.folder.stamp)
+        self.attempt = None
+        return self.failure
+
+    def abandon(self) -> None:
+        """The load that was under way is no longer wanted: its outcome does not count."""
+        self.attempt = None
+
+    def drop(self, reason: str) -> Loaded | None:
+        """Nothing serves from now on. Gives what did; `releasing` until the caller has let go of it."""
+        before, self.serving = self.serving, None
+        self.failure = None
+        self.releasing = before is not None
+        self.idle_reason = reason
+        return before

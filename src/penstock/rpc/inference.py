@@ -1,0 +1,193 @@
+"""What a server and its models are: ServerMetadata, ModelMetadata, ModelConfig, ModelStatistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+import penstock
+from penstock import _proto
+from penstock.repository.states import Loaded
+from penstock.repository.view import ModelView, RepositoryView
+from penstock.rpc.dispatch import Method
+
+SERVICE = "inference.GRPCInferenceService"
+# As Triton names them; what is listed here is served.
+EXTENSIONS = ("model_repository", "model_configuration", "statistics", "parameters")
+
+_BACKENDS = {
+    "onnx": ("onnxruntime_onnx", "onnxruntime"),
+    "lightgbm": ("lightgbm", "lightgbm"),
+}  # platform, backend
+_ELEMENT_BYTES = {
+    **dict.fromkeys(("BOOL", "INT8", "UINT8"), 1),
+    **dict.fromkeys(("INT16", "UINT16", "FP16", "BF16"), 2),
+    **dict.fromkeys(("INT32", "UINT32", "FP32", "BYTES"), 4),  # a string takes at least its length
+    **dict.fromkeys(("INT64", "UINT64", "FP64"), 8),
+}
+
+Spec = tuple[str, str, tuple[int, ...]]
+
+
+class ModelInformation:
+    """Answers from the repository's present view; `max_message_bytes` bounds a batch where the model does
+    not.
+    """
+
+    def __init__(self, view: Callable[[], RepositoryView], *, max_message_bytes: int) -> None:
+        self._view = view
+        self._max_message_bytes = max_message_bytes
+
+    def methods(self) -> dict[str, Method]:
+        """By path."""
+        return {
+            f"/{SERVICE}/ServerMetadata": Method(_proto.ServerMetadataRequest, self.server_metadata),
+            f"/{SERVICE}/ModelMetadata": Method(_proto.ModelMetadataRequest, self.model_metadata),
+            f"/{SERVICE}/ModelConfig": Method(_proto.ModelConfigRequest, self.model_config),
+            f"/{SERVICE}/ModelStatistics": Method(_proto.ModelStatisticsRequest, self.model_statistics),
+        }
+
+    def server_metadata(self, request: Any) -> Message:
+        """The server's name, version and extensions."""
+        return _message(
+            _proto.ServerMetadataResponse,
+            name="penstock",
+            version=penstock.__version__,
+            extensions=EXTENSIONS,
+        )
+
+    def model_metadata(self, request: Any) -> Message:
+        """Inputs and outputs as they travel; the rows are the first dimension, -1."""
+        view = self._view()
+        _, loaded = view.resolve(request.name, request.version)
+        tensor = _proto.ModelMetadataResponse.TensorMetadata
+        return _message(
+            _proto.ModelMetadataResponse,
+            name=request.name,
+            versions=view.model(request.name).ready_versions(),
+            platform=_platform(loaded)[0],
+            inputs=[
+                tensor(name=name, datatype=dtype, shape=shape) for name, dtype, shape in loaded.core.inputs
+            ],
+            outputs=[
+                tensor(name=name, datatype=dtype, shape=shape) for name, dtype, shape in loaded.core.outputs
+            ],
+        )
+
+    def model_config(self, request: Any) -> Message:
+        """The model in Triton's terms, for its clients.
+
+        Where every tensor has rows as its first dimension, max_batch_size is the most rows of one request and
+        `dims` leave the rows out, so that [max_batch_size] + dims is always a shape of the metadata. A column
+        of shape [n] thus has no dims at all. Triton's own configuration files would write dims [1] and
+        reshape them to []; but then what a client computes for an output, [n, 1], is not what it gets, [n].
+        Triton's load generator takes shapes from the metadata and leaves the first dimension out when
+        max_batch_size is positive, so it sends [n] here, which is right.
+        """
+        version, loaded = self._view().resolve(request.name, request.version)
+        platform, backend = _platform(loaded)
+        inputs: Sequence[Spec] = loaded.core.inputs
+        outputs: Sequence[Spec] = loaded.core.outputs
+        batched = all(shape and shape[0] == -1 for _, _, shape in [*inputs, *outputs])
+        skip = 1 if batched else 0
+        config = _proto.ModelConfig(
+            name=request.name,
+            platform=platform,
+            backend=backend,
+            max_batch_size=self._most_rows(loaded) if batched else 0,
+            input=[
+                _proto.ModelInput(name=name, data_type=_config_type(dtype), dims=shape[skip:])
+                for name, dtype, shape in inputs
+            ],
+            output=[
+                _proto.ModelOutput(name=name, data_type=_config_type(dtype), dims=shape[skip:])
+                for name, dtype, shape in outputs
+            ],
+            default_model_filename=loaded.manifest.model.file,
+        )
+        config.parameters["penstock_version"].string_value = version
+        config.parameters["penstock_digest"].string_value = loaded.digest
+        return _message(_proto.ModelConfigResponse, config=config)
+
+    def model_statistics(self, request: Any) -> Message:
+        """Counters since load: of one version, of a model's ready versions, or of all."""
+        view = self._view()
+        if not request.name:
+            chosen = _ready(view.models.values())
+        elif not request.version:
+            chosen = _ready([view.model(request.name)])
+        else:
+            version, loaded = view.resolve(request.name, request.version)
+            chosen = [(request.name, version, loaded)]
+        return _message(_proto.ModelStatisticsResponse, model_stats=[_statistics(*one) for one in chosen])
+
+    def _most_rows(self, loaded: Loaded) -> int:
+        """The bundle's limit; without one, as many rows as a message could hold."""
+        limit = int(loaded.manifest.max_rows)
+        if limit:
+            return min(limit, 2**31 - 1)
+        row = sum(_row_bytes(dtype, shape) for _, dtype, shape in loaded.core.inputs)
+        return max(1, self._max_message_bytes // max(1, row))
+
+
+def _message(kind: Any, **fields: Any) -> Message:
+    made: Message = kind(**fields)
+    return made
+
+
+def _ready(models: Iterable[ModelView]) -> list[tuple[str, str, Loaded]]:
+    return [
+        (model.name, version, seen.loaded)
+        for model in models
+        for version, seen in model.versions.items()
+        if seen.loaded is not None
+    ]
+
+
+def _platform(loaded: Loaded) -> tuple[str, str]:
+    kind = str(loaded.manifest.model.kind)
+    return _BACKENDS.get(kind, (kind, kind))
+
+
+def _config_type(datatype: str) -> str:
+    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
+
+
+def _row_bytes(datatype: str, shape: Sequence[int]) -> int:
+    elements = 1
+    for dimension in shape[1:]:
+        elements *= max(1, dimension)
+    return elements * _ELEMENT_BYTES[datatype]
+
+
+def _statistics(model: str, version: str, loaded: Loaded) -> Message:
+    """In Triton's sense: inference_count is rows, execution_count runs of the model, the durations count
+    requests.
+
+    What a request's time is spent on beside the stages is waiting for its turn: `queue`.
+    """
+    total = loaded.core.counters()
+    answered = total["requests"]
+    prepare = total["decode_ns"] + total["transform_ns"]
+    waited = total["request_ns"] - prepare - total["execute_ns"] - total["encode_ns"]
+    duration = _proto.StatisticDuration
+    return _message(
+        _proto.ModelStatistics,
+        name=model,
+        version=version,
+        last_inference=total["last_unix_ms"],
+        inference_count=total["rows"],
+        execution_count=total["executions"],
+        inference_stats=_proto.InferStatistics(
+            success=duration(count=answered, ns=total["request_ns"]),
+            fail=duration(count=total["failures"], ns=total["failure_ns"]),
+            # The counters are read one by one while the server counts on: a difference may come out below
+            # zero.
+            queue=duration(count=answered, ns=max(0, waited)),
+            compute_input=duration(count=answered, ns=prepare),
+            compute_infer=duration(count=answered, ns=total["execute_ns"]),
+            compute_output=duration(count=answered, ns=total["encode_ns"]),
+        ),
+    )

@@ -1,0 +1,241 @@
+"""The composition root: puts the data plane, the repository's life and the RPCs together, and ends them in
+order.
+
+Nothing here waits on a caller's way: the data plane answers on its own threads, and this process's Python
+only loads, publishes and explains.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from penstock import log
+from penstock._core import Server as Core
+from penstock.config import Settings
+from penstock.errors import PenstockError, ServerError, StatusError
+from penstock.repository.lifecycle import Lifecycle
+from penstock.repository.loader import BundleLoader
+from penstock.repository.watcher import Watcher
+from penstock.rpc.dispatch import Dispatcher, Method
+from penstock.rpc.inference import SERVICE, ModelInformation
+from penstock.rpc.reflection import Reflection
+from penstock.rpc.repository import RepositoryControl
+
+Announce = Callable[[str], None]
+_log = logging.getLogger("penstock.server")
+
+
+class Server:
+    """One server in this process. start(), then wait_ready() and `port`; stop() ends it. Not to be started
+    again.
+    """
+
+    def __init__(self, settings: Settings, *, announce: Announce) -> None:
+        """`announce` is given one line for each thing that an operator should know, from any thread."""
+        self._settings = settings
+        repository = settings.repository
+        self._lifecycle = Lifecycle(
+            repository.path,
+            settings=settings.model,
+            load=BundleLoader(settings.bundle, settings.model),
+            publish=lambda models, ready: self._core.publish(models, ready),
+            report=lambda line: announce(log.one_line(line)),
+            threads=repository.load_threads,
+        )
+        methods = self._methods()
+        self._core = Core(_core_options(settings, methods))
+        self._dispatcher = Dispatcher(self._core.take, methods)
+        self._watcher = (
+            Watcher(
+                repository.path,
+                self._lifecycle,
+                interval=repository.watch_interval_s,
+                report=lambda line: announce(log.one_line(line)),
+            )
+            if repository.watch
+            else None
+        )
+
+    def start(self) -> None:
+        """Listens, and begins to load. ServerError for an address that is taken or a repository that is not
+        there.
+        """
+        try:
+            self._core.start()
+        except StatusError as error:
+            raise ServerError(str(error)) from error
+        self._dispatcher.start()
+        try:
+            self._lifecycle.scan()
+        except PenstockError:
+            self.stop(0.0)
+            raise
+        if self._watcher is not None:
+            self._watcher.start()
+
+    @property
+    def port(self) -> int:
+        """The TCP port; the one that was chosen where the settings say 0."""
+        return self._core.port
+
+    @property
+    def address(self) -> str:
+        """Where it listens, for people."""
+        host = self._settings.server.host
+        tcp = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        unix = f"unix:{self._settings.server.unix_socket}" if self._settings.server.unix_socket else ""
+        return " and ".join(part for part in (tcp if host else "", unix) if part)
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The versions, to look at or to change."""
+        return self._lifecycle
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Waits until every version that was found at the start is ready or has failed."""
+        return self._lifecycle.wait_settled(timeout)
+
+    def stop(self, drain_timeout: float | None = None) -> bool:
+        """Not ready, then drained, then stopped. True when every request that was open finished in time.
+
+        `drain_timeout` in seconds; the settings' where None.
+        """
+        timeout = self._settings.server.drain_timeout_s if drain_timeout is None else drain_timeout
+        if self._watcher is not None:
+            self._watcher.stop()
+        self._lifecycle.close()
+        drained = self._core.drain(timeout)  # the dispatcher goes on: its calls are among those that finish
+        self._dispatcher.stop()
+        self._core.stop()
+        self._dispatcher.join()
+        return drained
+
+    def _methods(self) -> dict[str, Method]:
+        information = ModelInformation(
+            lambda: self._lifecycle.view, max_message_bytes=self._settings.limits.max_message_bytes
+        )
+        control = RepositoryControl(
+            self._lifecycle, allow_changes=self._settings.repository.allow_load_unload
+        )
+        reflection = Reflection([SERVICE, "grpc.health.v1.Health"])
+        return {**information.methods(), **control.methods(), **reflection.methods()}
+
+
+def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, Any]:
+    """As _core.Server takes them: see ext/net/options.h."""
+    server = settings.server
+    return {
+        "host": server.host,
+        "port": server.port,
+        "unix_socket": server.unix_socket,
+        "loops": server.loops,
+        **settings.limits.model_dump(),
+        "bridged": {path: "stream" if method.stream else "unary" for path, method in methods.items()},
+    }
+
+
+def serve(settings: Settings, *, announce: Announce) -> int:
+    """Serves until a signal says otherwise; the process's exit status. To be called on the main thread.
+
+    SIGTERM or SIGINT: not ready, drained for at most server.drain_timeout_s, 0. A second one: out at once,
+    128 + its number. SIGHUP: the repository is read again. What keeps it from starting: one line, 1.
+    """
+    log.configure()
+    began = time.monotonic()
+    with _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as events:
+        server: Server | None = None
+        try:
+            server = Server(settings, announce=announce)
+            server.start()
+        except PenstockError as error:
+            announce(f"cannot serve: {log.one_line(str(error))}")
+            return 1
+        announce(f"listening on {server.address}")
+        threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
+        stopped = _until_stopped(server, events, announce)
+    if server.lifecycle.loading:
+        # Python would wait for the thread that loads, for as long as that takes.
+        _exit_at_once(0)
+    return stopped
+
+
+def _announce_ready(server: Server, announce: Announce, began: float) -> None:
+    server.wait_ready()
+    versions = list(server.lifecycle.view.versions())
+    ready = sum(seen.loaded is not None for seen in versions)
+    models = len({seen.model for seen in versions if seen.loaded is not None})
+    took = time.monotonic() - began
+    announce(f"ready after {took:.2f} s: {ready} version{_s(ready)} of {models} model{_s(models)}")
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> int:
+    """Lives on the main thread, which only waits for signals, so that none of them has to wait."""
+    stopping: threading.Thread | None = None
+    while True:
+        try:
+            # The interpreter runs signal handlers on this thread; a wait with an end keeps that certain.
+            event = events.get(timeout=1.0)
+        except Empty:
+            continue
+        if event == _STOPPED:
+            return 0
+        if event == signal.SIGHUP:
+            if stopping is None:
+                _rescan(server, announce)
+        elif stopping is not None:
+            announce(f"{signal.Signals(event).name} again: leaving at once")
+            _exit_at_once(128 + event)
+        else:
+            announce(f"{signal.Signals(event).name}: finishing open requests")
+            stopping = threading.Thread(target=_stop, args=(server, events, announce), daemon=True)
+            stopping.start()
+
+
+_STOPPED = -1
+
+
+def _stop(server: Server, events: SimpleQueue[int], announce: Announce) -> None:
+    try:
+        announce("stopped" if server.stop() else "stopped; requests that took too long were cut off")
+    except Exception:
+        _log.exception("stopping failed")
+    finally:
+        events.put(_STOPPED)
+
+
+def _rescan(server: Server, announce: Announce) -> None:
+    try:
+        server.lifecycle.scan()
+    except PenstockError as error:
+        announce(log.one_line(str(error)))
+
+
+def _exit_at_once(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextmanager
+def _signals(*numbers: signal.Signals) -> Iterator[SimpleQueue[int]]:
+    """A queue of the signals that come; the handlers that were there before are put back at the end."""
+    events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
+    before = {number: signal.signal(number, lambda got, _: events.put(got)) for number in numbers}
+    try:
+        yield events
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

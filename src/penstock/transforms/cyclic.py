@@ -1,0 +1,53 @@
+"""Cyclic: hours, weekdays and angles as points on a circle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from penstock.frames import Column
+from penstock.transforms.base import NUMERIC, Step, Transform
+from penstock.transforms.registry import register
+
+
+@register
+class Cyclic(Transform):
+    """sin and cos of 2 pi x / period: numbers [rows] to two FP64 columns, `x_sin` and `x_cos`.
+
+    `period` is in the columns' unit and the same for all of them: 24 for hours of the day. The last hour is
+    then as near to the first as any two neighbours. The remainder of x by the period is taken first, and is
+    exact: values one period apart give equal results. Infinity gives NaN; missing stays missing.
+    """
+
+    kind = "cyclic"
+    accepts = NUMERIC
+
+    def __init__(self, columns: str | Sequence[str], period: float) -> None:
+        super().__init__(columns)
+        if isinstance(period, bool) or not isinstance(period, (int, float)):
+            raise self.error(f"period is {period!r}, expected a number", self.columns[0])
+        if not (math.isfinite(period) and period > 0):
+            raise self.error(f"period is {period!r}, expected more than 0", self.columns[0])
+        self.period = float(period)
+
+    def parameters(self) -> dict[str, Any]:
+        """The columns and their period."""
+        return {"columns": self.columns, "period": self.period}
+
+    def learn(
+        self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
+    ) -> None:
+        """Learns nothing."""
+
+    def outputs(self, column: str, datatype: str) -> list[tuple[str, str]]:
+        """The sine and the cosine."""
+        return [(f"{column}_sin", "FP64"), (f"{column}_cos", "FP64")]
+
+    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
+        """One call for all columns."""
+        outputs = tuple(out for column in self.columns for out in self.outputs(column, datatypes[column]))
+        period = np.full(len(self.columns), self.period)
+        return [Step(f"{self.kind}({', '.join(self.columns)})", "cyclic", (period,), self.columns, outputs)]

@@ -1,0 +1,270 @@
+"""Features: a list of transforms, from the columns of a frame to the matrix that a model takes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from penstock.errors import INVALID_ARGUMENT, InputError, StatusError, TransformError
+from penstock.frames import DATATYPES, Column, Columns, as_datatype, columns_of, datatype_of
+from penstock.transforms.base import Step, Transform
+from penstock.transforms.layout import Layout
+from penstock.transforms.plan import Output, check_matrix, compile_program
+from penstock.transforms.registry import transform_of
+from penstock.transforms.saved import Saved, from_json, to_json
+
+if TYPE_CHECKING:
+    from penstock._core import Program
+
+Array = np.ndarray[Any, Any]
+
+
+class Features:
+    """An ordered list of transforms, fitted together and run by the compiled kernels everywhere.
+
+    The list starts with the columns of a frame. Each transform reads the columns that it names and puts its
+    outputs in their place: a column that stays one keeps its name, and one that becomes many gives its
+    outputs, named after it, in order. What is left in the end, in order of first mention, are the features;
+    each must be a number. Columns that no transform names are no inputs. The transforms are copied: fitting
+    one Features object does not change another.
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        given = list(transforms)
+        if not given:
+            raise TransformError("features: the list of transforms is empty")
+        for index, transform in enumerate(given):
+            if not isinstance(transform, Transform):
+                raise TransformError(f"features: item {index} is {transform!r}, expected a transform")
+        self.transforms: tuple[Transform, ...] = tuple(copy.deepcopy(given))
+        self._layout: Layout | None = None
+        self._programs: dict[str, Program] = {}
+
+    def __repr__(self) -> str:
+        return f"Features([{', '.join(map(repr, self.transforms))}])"
+
+    @property
+    def fitted(self) -> bool:
+        """Whether fit() has been called, or this was saved after it."""
+        return self._layout is not None
+
+    def fit(self, frame: Any, target: Any = None, *, names: Sequence[str] | None = None) -> Features:
+        """Fits the transforms in order, each on what those before it make of `frame`. Returns self.
+
+        `frame` is anything that penstock.frames reads, of at least one row; `names` are a NumPy matrix's
+        columns. `target`, [rows], is what the model is to predict. InputError for a frame that cannot be
+        read, TransformError for one that cannot be learned from; this object is then as it was.
+        """
+        columns = columns_of(frame, names)
+        if columns.rows == 0:
+            raise InputError("the frame has no rows; expected at least one to fit on")
+        goal = None if target is None else columns_of({"target": target})["target"]
+        if goal is not None and len(goal) != columns.rows:
+            raise InputError(f"target has {len(goal)} rows, the frame has {columns.rows}")
+        transforms = copy.deepcopy(self.transforms)
+        mentioned = {name for transform in transforms for name in transform.columns}
+        layout = Layout({name: datatype_of(columns[name], name) for name in columns if name in mentioned})
+        values: dict[str, Column] = {}
+        for index, transform in enumerate(transforms):
+            datatypes = layout.read(transform)
+            for name in transform.columns:
+                if name not in values:
+                    values[name] = as_datatype(columns[name], datatypes[name], name)
+            transform.fit({name: values[name] for name in transform.columns}, datatypes, goal)
+            layout.replace(transform)
+            later = {name for other in transforms[index + 1 :] for name in other.columns}
+            values |= _outputs_of(transform, datatypes, values, later)
+        _check_features(layout)
+        self.transforms, self._layout, self._programs = transforms, layout, {}
+        return self
+
+    def transform(self, frame: Any, dtype: str = "FP64", *, names: Sequence[str] | None = None) -> Array:
+        """The features of each row of `frame`: [rows, features], FP64 or FP32, by the kernels that serve.
+
+        A NumPy matrix holds the inputs in their order, or the columns that `names` names. InputError for a
+        missing column or a value that does not fit its column's datatype or that a transform refuses.
+        """
+        self._fitted_layout()
+        if isinstance(frame, np.ndarray) and names is None:
+            names = [name for name, _ in self.inputs]
+        columns = columns_of(frame, names)
+        given = {}
+        for name, datatype in self.inputs:
+            if name not in columns:
+                raise InputError(f"column {name!r} ({datatype}) is missing; got {_listed(columns)}")
+            given[name] = as_datatype(columns[name], datatype, name)
+        if dtype not in self._programs:
+            self._programs[dtype] = self.program(dtype=dtype)
+        return _run(self._programs[dtype], given)["features"]
+
+    def fit_transform(
+        self, frame: Any, target: Any = None, dtype: str = "FP64", *, names: Sequence[str] | None = None
+    ) -> Array:
+        """fit(), then transform() of the same frame."""
+        return self.fit(frame, target, names=names).transform(frame, dtype, names=names)
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        """Name and datatype of each column that the transforms read, in order of first mention."""
+        return list(self._fitted_layout().inputs.items())
+
+    @property
+    def output_names(self) -> list[str]:
+        """The features, in the order of the matrix's columns."""
+        return list(self._fitted_layout().columns)
+
+    def program(self, output: str = "features", dtype: str = "FP64") -> Program:
+        """The compiled program from the inputs to one matrix `output` [rows, features] of FP64 or FP32."""
+        check_matrix(dtype)
+        matrix = Output(output, dtype, tuple(self._fitted_layout().columns))
+        return compile_program(self.inputs, self._steps(), [matrix])
+
+    def document(self) -> dict[str, Any]:
+        """The inputs and, of each transform, its kind, parameters and what it learned; as JSON."""
+        return {
+            "inputs": [list(item) for item in self.inputs],
+            "transforms": [
+                {
+                    "kind": transform.kind,
+                    "parameters": {name: to_json(value) for name, value in transform.parameters().items()},
+                    "learned": transform.learned(),
+                }
+                for transform in self.transforms
+            ],
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays that the transforms learned, by the transform's index and the array's name: `0.mean`."""
+        self._fitted_layout()
+        return {
+            f"{index}.{name}": array
+            for index, transform in enumerate(self.transforms)
+            for name, array in transform.arrays().items()
+        }
+
+    @staticmethod
+    def from_saved(document: Any, arrays: Mapping[str, Array]) -> Features:
+        """The fitted features that document() and arrays() gave. TransformError when they are malformed."""
+        body = _object(document, {"inputs", "transforms"}, "the document")
+        layout = Layout(_saved_inputs(body["inputs"]))
+        items = body["transforms"]
+        if not isinstance(items, list) or not items:
+            raise TransformError(
+                f"saved features: 'transforms' is {items!r}, expected a list of at least one"
+            )
+        remaining = dict(arrays)
+        transforms = []
+        for index, item in enumerate(items):
+            entry = _object(item, {"kind", "parameters", "learned"}, f"transform {index}")
+            transform = _made(entry, index)
+            datatypes = layout.read(transform)
+            transform.check_datatypes(datatypes)
+            prefix = f"{index}."
+            own = {name: remaining.pop(name) for name in list(remaining) if name.startswith(prefix)}
+            saved = Saved(
+                f"transform {index} ({transform.kind})",
+                entry["learned"],
+                {name.removeprefix(prefix): array for name, array in own.items()},
+            )
+            transform.restore(saved, datatypes)
+            saved.finish()
+            transform.fitted = True
+            layout.replace(transform)
+            transforms.append(transform)
+        for name in remaining:
+            raise TransformError(f"saved features: the array {name!r} belongs to no transform")
+        if list(layout.inputs.items()) != [tuple(pair) for pair in body["inputs"]]:
+            raise TransformError("saved features: 'inputs' are not the columns that the transforms read")
+        _check_features(layout)
+        features = Features(transforms)
+        features._layout = layout
+        return features
+
+    def _fitted_layout(self) -> Layout:
+        if self._layout is None:
+            raise TransformError("features: not fitted yet; call fit() on a frame first")
+        return self._layout
+
+    def _steps(self) -> list[Step]:
+        layout = Layout(self._fitted_layout().inputs)
+        steps = []
+        for transform in self.transforms:
+            steps += transform.steps(layout.read(transform))
+            layout.replace(transform)
+        return steps
+
+
+def _outputs_of(
+    transform: Transform, datatypes: Mapping[str, str], values: Mapping[str, Column], wanted: set[str]
+) -> dict[str, Column]:
+    """What a fitted transform makes of its columns: the outputs that later ones read."""
+    made = [output for column in transform.columns for output in transform.outputs(column, datatypes[column])]
+    outputs = [Output(name, datatype, (name,), flat=True) for name, datatype in made if name in wanted]
+    if not outputs:
+        return {}
+    program = compile_program(list(datatypes.items()), transform.steps(datatypes), outputs)
+    tensors = _run(program, {name: values[name] for name in datatypes})
+    return {
+        output.name: tensors[output.name].tolist() if output.datatype == "BYTES" else tensors[output.name]
+        for output in outputs
+    }
+
+
+def _run(program: Program, columns: Mapping[str, Column]) -> dict[str, Array]:
+    try:
+        return program.run(columns)
+    except StatusError as error:
+        if error.status == INVALID_ARGUMENT:
+            raise InputError(str(error)) from error
+        raise
+
+
+def _check_features(layout: Layout) -> None:
+    if not layout.columns:
+        raise TransformError("features: the transforms leave no column")
+    for name, datatype in layout.columns.items():
+        if datatype == "BYTES":
+            raise TransformError(
+                f"features: column {name!r} is still text; add a OneHot or an Ordinal for it"
+            )
+
+
+def _listed(columns: Columns) -> str:
+    names = [repr(name) for name in columns]
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "no columns"
+
+
+def _object(value: Any, keys: set[str], what: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.keys() != keys:
+        raise TransformError(f"saved features: {what} is no object of {', '.join(sorted(keys))}")
+    return value
+
+
+def _saved_inputs(value: Any) -> dict[str, str]:
+    if not isinstance(value, list):
+        raise TransformError(f"saved features: 'inputs' is {value!r}, expected a list")
+    found = {}
+    for pair in value:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(item, str) for item in pair)):
+            raise TransformError(f"saved features: the input {pair!r} is no pair of name and datatype")
+        name, datatype = pair
+        if datatype not in DATATYPES and datatype != "BYTES":
+            raise TransformError(f"saved features: input {name!r} has the unknown datatype {datatype!r}")
+        if name in found:
+            raise TransformError(f"saved features: input {name!r} occurs twice")
+        found[name] = datatype
+    return found
+
+
+def _made(entry: Mapping[str, Any], index: int) -> Transform:
+    kind = transform_of(entry["kind"])
+    parameters = entry["parameters"]
+    if not isinstance(parameters, dict):
+        raise TransformError(f"saved features: the parameters of transform {index} are no object")
+    try:
+        return kind(**{name: from_json(value) for name, value in parameters.items()})
+    except TypeError as error:
+        raise TransformError(f"saved features: transform {index} ({kind.kind}): {error}") from error

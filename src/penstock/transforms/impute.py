@@ -1,0 +1,165 @@
+"""Impute: a value in place of each missing one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from penstock.frames import Column
+from penstock.transforms.base import NUMERIC, Array, Step, Transform
+from penstock.transforms.registry import register
+from penstock.transforms.saved import Saved, text_arrays
+
+Strategy = Literal["mean", "median", "most_frequent", "constant"]
+
+
+@register
+class Impute(Transform):
+    """Fills missing values: numbers [rows] to FP64 [rows], text to text, as scikit-learn's SimpleImputer.
+
+    `strategy` says what with: the mean or the median of a column's values (numbers only), the most frequent
+    one (the least of several), or `fill_value`. With `indicator`, each column that has missing values at
+    fit also gives `x_missing`, FP64, 1 where x was missing and 0 elsewhere; it stands behind x.
+    TransformError at fit for a column without a value (unless the strategy is constant), or whose mean is
+    not finite.
+    """
+
+    kind = "impute"
+    accepts = (*NUMERIC, "BYTES")
+
+    def __init__(
+        self,
+        columns: str | Sequence[str],
+        strategy: Strategy = "mean",
+        *,
+        fill_value: float | str | None = None,
+        indicator: bool = False,
+    ) -> None:
+        super().__init__(columns)
+        first = self.columns[0]
+        if strategy not in get_args(Strategy):
+            raise self.error(f"strategy is {strategy!r}, expected {', '.join(get_args(Strategy))}", first)
+        if (fill_value is not None) != (strategy == "constant"):
+            raise self.error("fill_value goes with strategy='constant', and only with it", first)
+        if isinstance(fill_value, bool) or not isinstance(fill_value, (int, float, str, type(None))):
+            raise self.error(f"fill_value is {fill_value!r}, expected a number or text", first)
+        if isinstance(fill_value, float) and math.isnan(fill_value):
+            raise self.error("fill_value is NaN, which fills nothing", first)
+        if not isinstance(indicator, bool):
+            raise self.error(f"indicator is {indicator!r}, expected True or False", first)
+        self.strategy = strategy
+        self.fill_value = fill_value
+        self.indicator = indicator
+        self._fills: dict[str, float | bytes] = {}
+        self._flagged: dict[str, bool] = {}
+
+    def parameters(self) -> dict[str, Any]:
+        """The columns, the strategy and its value, and whether to flag what was missing."""
+        return {
+            "columns": self.columns,
+            "strategy": self.strategy,
+            "fill_value": self.fill_value,
+            "indicator": self.indicator,
+        }
+
+    def learn(
+        self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
+    ) -> None:
+        """Finds what to fill each column with, and which columns have missing values."""
+        self._fills, self._flagged = {}, {}
+        for column in self.columns:
+            values = columns[column]
+            if isinstance(values, list):
+                texts = [v.encode() if isinstance(v, str) else v for v in values if v is not None]
+                self._fills[column] = self._text_fill(column, texts)
+                found = len(texts)
+            else:
+                numbers = np.asarray(values, np.float64)
+                numbers = numbers[~np.isnan(numbers)]
+                self._fills[column] = self._number_fill(column, numbers)
+                found = len(numbers)
+            self._flagged[column] = self.indicator and found < len(values)
+
+    def _text_fill(self, column: str, present: list[bytes]) -> bytes:
+        if self.strategy == "constant":
+            if not isinstance(self.fill_value, str):
+                raise self.error(f"it is text, and fill_value is {self.fill_value!r}", column)
+            return self.fill_value.encode()
+        if self.strategy != "most_frequent":
+            raise self.error(
+                f"it is text, which has no {self.strategy}; use most_frequent or constant", column
+            )
+        if not present:
+            raise self.error("it has no value, so no most frequent one", column)
+        counts = Counter(present)
+        most = max(counts.values())
+        return min(value for value, count in counts.items() if count == most)
+
+    def _number_fill(self, column: str, present: Array) -> float:
+        if self.strategy == "constant":
+            if isinstance(self.fill_value, (str, type(None))):
+                raise self.error(f"it is numbers, and fill_value is {self.fill_value!r}", column)
+            return float(self.fill_value)
+        if present.size == 0:
+            raise self.error(f"it has no value, so no {self.strategy.replace('_', ' ')}", column)
+        if self.strategy == "most_frequent":
+            distinct, counts = np.unique(present, return_counts=True)
+            return float(distinct[np.argmax(counts)])
+        with np.errstate(over="ignore", invalid="ignore"):
+            fill = float(present.mean() if self.strategy == "mean" else np.median(present))
+        if not math.isfinite(fill):
+            raise self.error(f"its {self.strategy} is {fill}: it has infinite or too large values", column)
+        return fill
+
+    def outputs(self, column: str, datatype: str) -> list[tuple[str, str]]:
+        """The filled column and, where it is flagged, `x_missing`."""
+        filled = [(column, "BYTES" if datatype == "BYTES" else "FP64")]
+        return [*filled, (f"{column}_missing", "FP64")] if self._flagged[column] else filled
+
+    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
+        """One call for the numbers, one for the text."""
+        steps = []
+        for text in (False, True):
+            columns = tuple(column for column in self.columns if (datatypes[column] == "BYTES") == text)
+            if not columns:
+                continue
+            made = [self.outputs(column, datatypes[column]) for column in columns]
+            outputs = (*(out[0] for out in made), *(flag for out in made for flag in out[1:]))
+            flagged = np.array([i for i, column in enumerate(columns) if self._flagged[column]], np.int32)
+            fills = self._fill_arrays(columns, text)
+            state = (*fills, flagged)
+            kernel = "impute_text" if text else "impute_number"
+            steps.append(Step(f"{self.kind}({', '.join(columns)})", kernel, state, columns, outputs))
+        return steps
+
+    def _fill_arrays(self, columns: Sequence[str], text: bool) -> tuple[Array, ...]:
+        fills = [self._fills[column] for column in columns]
+        if not text:
+            return (np.array(fills, np.float64),)
+        packed = text_arrays("fill", [fill for fill in fills if isinstance(fill, bytes)])
+        return packed["fill.offsets"], packed["fill.text"]
+
+    def learned(self) -> dict[str, Any]:
+        """Which columns are flagged."""
+        return {"flagged": [self._flagged[column] for column in self.columns]}
+
+    def arrays(self) -> dict[str, Array]:
+        """What numbers and what text to fill in, each in the order of their columns."""
+        numbers = [fill for fill in self._fills.values() if not isinstance(fill, bytes)]
+        texts = [fill for fill in self._fills.values() if isinstance(fill, bytes)]
+        return {"fill": np.array(numbers, np.float64), **text_arrays("fill", texts)}
+
+    def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
+        """One fill for each column, of the column's kind."""
+        texts = [column for column in self.columns if datatypes[column] == "BYTES"]
+        numbers = [column for column in self.columns if datatypes[column] != "BYTES"]
+        filled = dict(zip(numbers, saved.array("fill", "FP64", len(numbers)).tolist(), strict=True))
+        filled |= dict(zip(texts, saved.texts("fill", len(texts)), strict=True))
+        self._fills = {column: filled[column] for column in self.columns}
+        self._flagged = dict(zip(self.columns, saved.flags("flagged", len(self.columns)), strict=True))
+        if any(self._flagged.values()) and not self.indicator:
+            raise saved.error("columns are flagged, but indicator is off")

@@ -1,0 +1,14 @@
+"""What the command line's tests share: how a run is asked for, and the program as a command of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+PROGRAM = [sys.executable, "-c", "from penstock.cli import main; main()"]
+
+
+class Run(Protocol):
+    """Runs the command line in this process; exit status, stdout, stderr."""
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]: ...

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import Run
+
+from penstock.bundle.manifest import digest_of, parse_manifest
+
+TRANSFORMS = {
+    "inputs": [["hour", "INT64"]],
+    "transforms": [{"kind": "cyclic", "parameters": {"columns": ["hour"], "period": 24}, "learned": {}}],
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A bundle whose manifest is true of its files; they are never loaded here."""
+    contents = {
+        "model.txt": b"tree\n" * 100,
+        "transforms.json": json.dumps(TRANSFORMS).encode(),
+        "transforms.safetensors": b"\2\0\0\0\0\0\0\0{}",
+    }
+    fields: dict[str, Any] = {
+        "format": 1,
+        "name": "delay",
+        "version": "3",
+        "created": "2026-01-31T12:00:00Z",
+        "model": {"kind": "lightgbm", "file": "model.txt", "options": {}},
+        "inputs": [{"name": "hour", "datatype": "INT64", "shape": [-1]}],
+        "outputs": [{"name": "prediction", "datatype": "FP64", "shape": [-1]}],
+        "transforms": {"document": "transforms.json", "arrays": "transforms.safetensors"},
+        "max_rows": 256,
+        "golden": None,
+        "lineage": {
+            "training_data": {"digest": "ab" * 32, "rows": 12345},
+            "metrics": {"auc": 0.91},
+            "author": "Ann",
+            "environment": {"python": "3.11.7", "packages": {"lightgbm": "4.6.0"}},
+        },
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in contents.items()
+        },
+    }
+    folder = tmp_path / "repository" / "delay" / "3"
+    folder.mkdir(parents=True)
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    (folder / "bundle.json").write_bytes(parse_manifest(json.dumps(fields).encode()).to_bytes())
+    return folder
+
+
+def digest(bundle: Path) -> str:
+    return digest_of((bundle / "bundle.json").read_bytes())
+
+
+def test_inspect_shows_what_a_bundle_is(run: Run, bundle: Path) -> None:
+    code, out, _ = run("bundle", "inspect", bundle)
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    for expected in (
+        ["bundle", "delay/3"],
+        ["digest", digest(bundle)],
+        ["author", "Ann"],
+        ["metrics", "auc", "0.91"],
+        ["training", "data", "12,345", "rows,", "ab" * 32],
+        ["input", "hour", "INT64", "[-1]"],
+        ["output", "prediction", "FP64", "[-1]"],
+        ["cyclic", "hour", "period", "24"],
+        ["model.txt", "500", hashlib.sha256(b"tree\n" * 100).hexdigest()],
+    ):
+        assert expected in lines
+
+
+def test_inspect_as_json_is_the_manifest_with_its_digest(run: Run, bundle: Path) -> None:
+    code, out, _ = run("bundle", "inspect", bundle, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found.pop("digest") == digest(bundle)
+    assert found.pop("path") == str(bundle)
+    assert found == json.loads((bundle / "bundle.json").read_bytes())
+
+
+def test_verify_accepts_what_the_manifest_says(run: Run, bundle: Path) -> None:
+    code, out, _ = run("bundle", "verify", bundle)
+    assert (code, out) == (0, f"{bundle}: good, 3 files, digest {digest(bundle)}\n")
+    code, out, _ = run("bundle", "verify", bundle, "--json")
+    assert json.loads(out)["files"] == 3
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "pack"])
+def test_an_altered_file_is_named_and_nothing_else_is_said_on_stdout(
+    run: Run, bundle: Path, command: str
+) -> None:
+    (bundle / "model.txt").write_bytes(b"trEE\n" * 100)
+    code, out, err = run("bundle", command, bundle)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith(f"penstock: {bundle}: model.txt has the SHA-256")
+
+
+def test_a_folder_that_is_no_bundle_is_refused(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("bundle", "inspect", tmp_path)
+    assert code == 1
+    assert "holds no bundle.json" in err
+    code, _, err = run("bundle", "verify", tmp_path / "nothing")
+    assert code == 1
+    assert "There is no bundle folder" in err
+
+
+def test_a_bundle_comes_out_of_its_archive_as_it_went_in(run: Run, bundle: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "delay-3.penstock"
+    code, out, _ = run("bundle", "pack", bundle, archive)
+    assert code == 0
+    assert out == f"{archive}  {archive.stat().st_size:,} bytes\n"
+    code, out, _ = run("bundle", "unpack", archive, "--repository", tmp_path / "other", "--json")
+    unpacked = Path(json.loads(out)["path"])
+    assert (code, unpacked) == (0, tmp_path / "other" / "delay" / "3")
+    for file in bundle.iterdir():
+        assert (unpacked / file.name).read_bytes() == file.read_bytes()
+
+
+def test_what_is_there_is_replaced_only_on_demand(run: Run, bundle: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.penstock"
+    assert run("bundle", "pack", bundle, archive)[0] == 0
+    code, _, err = run("bundle", "pack", bundle, archive)
+    assert code == 1
+    assert "--overwrite" in err
+    assert run("bundle", "pack", bundle, archive, "--overwrite")[0] == 0
+    assert run("bundle", "unpack", archive, "--repository", tmp_path / "repository")[0] == 1
+    assert run("bundle", "unpack", archive, "--repository", tmp_path / "repository", "--overwrite")[0] == 0
+
+
+def test_a_damaged_archive_leaves_nothing_behind(run: Run, bundle: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.penstock"
+    run("bundle", "pack", bundle, archive)
+    archive.write_bytes(archive.read_bytes()[:-60])
+    code, _, err = run("bundle", "unpack", archive, "--repository", tmp_path / "other")
+    assert code == 1
+    assert str(archive) in err
+    assert not (tmp_path / "other" / "delay").exists()
+
+
+@pytest.mark.parametrize("assignment", ["author", "=Ann", "metrics.=1", ".auc=1"])
+def test_lineage_that_is_no_assignment_is_wrong_use(run: Run, tmp_path: Path, assignment: str) -> None:
+    model = tmp_path / "model.txt"
+    model.write_text("tree\n")
+    code, _, err = run(
+        "bundle", "build", "--model", model, "--name", "m", "--version", "1", "--lineage", assignment
+    )
+    assert code == 2
+    assert "is not KEY=VALUE" in err

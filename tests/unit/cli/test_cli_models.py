@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_program import Run
+from inference_peer import PeerServer
+
+
+def test_models_lists_every_version_with_its_state(run: Run, address: str) -> None:
+    code, out, _ = run("models", "--server", address)
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["MODEL", "VERSION", "STATE", "DEFAULT", "PLATFORM", "REASON"],
+        ["delay", "1", "READY", "yes", "test"],
+        ["delay", "0", "UNAVAILABLE", "digest", "of", "model.txt", "differs"],
+    ]
+
+
+def test_models_as_json(run: Run, address: str) -> None:
+    code, out, _ = run("models", "--server", address, "--json")
+    assert code == 0
+    ready, failed = json.loads(out)
+    assert ready == {
+        "model": "delay",
+        "version": "1",
+        "state": "READY",
+        "default": True,
+        "platform": "test",
+        "reason": "",
+    }
+    assert (failed["default"], failed["reason"]) == (False, "digest of model.txt differs")
+
+
+def test_load_names_the_version_to_the_server(run: Run, address: str, peer: PeerServer) -> None:
+    assert run("load", "delay:3", "--server", address) == (0, "delay:3 loaded\n", "")
+    assert peer.requests[-1].parameters["version"].string_param == "3"
+    code, out, _ = run("load", "delay", "--server", address, "--json")
+    assert (code, json.loads(out)) == (0, {"model": "delay", "version": "", "action": "load"})
+
+
+def test_a_refusal_is_shown_in_the_servers_words(run: Run, address: str) -> None:
+    code, out, err = run("unload", "delay:2", "--server", address)
+    assert (code, out) == (1, "")
+    assert err == "penstock: unloading is not allowed; set repository.allow_load_unload\n"
+
+
+@pytest.mark.parametrize("target", [":3", "delay:", ""])
+def test_a_target_that_is_none_is_wrong_use(run: Run, target: str) -> None:
+    code, _, err = run("load", target)
+    assert code == 2
+    assert "MODEL:VERSION" in err
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for version in ("2", "3"):
+        (tmp_path / "delay" / version).mkdir(parents=True)
+        (tmp_path / "delay" / version / "bundle.json").write_text("{}")
+    return tmp_path
+
+
+def aliases(repository: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((repository / "delay" / "aliases.json").read_text())
+    return found
+
+
+def test_an_alias_is_set_moved_and_taken_away(run: Run, repository: Path) -> None:
+    assert run("models", "alias", "delay", "champion=2", "--repository", repository)[0] == 0
+    assert run("models", "alias", "delay", "stable=2", "--repository", repository)[0] == 0
+    code, out, _ = run("models", "alias", "delay", "champion=3", "--repository", repository)
+    assert (code, out) == (0, "delay: champion is version 3\n")
+    assert aliases(repository) == {"champion": "3", "stable": "2"}
+    code, out, _ = run("models", "alias", "delay", "champion=", "--repository", repository, "--json")
+    assert (code, json.loads(out)) == (0, {"model": "delay", "aliases": {"stable": "2"}})
+    assert aliases(repository) == {"stable": "2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (("delay", "champion=9"), 1, "has no version '9'"),
+        (("other", "champion=2"), 1, "has no model 'other'"),
+        (("delay", "champion="), 1, "has no alias 'champion'"),
+        (("../delay", "champion=2"), 1, "'../delay' cannot be used"),
+        (("delay", "champion=../2"), 1, "'../2' cannot be used"),
+        (("delay", "champion"), 2, "is not NAME=VERSION"),
+        (("delay", "=2"), 2, "is not NAME=VERSION"),
+    ],
+)
+def test_an_alias_that_cannot_be_set_changes_nothing(
+    run: Run, repository: Path, arguments: tuple[str, str], code: int, expected: str
+) -> None:
+    got, _, err = run("models", "alias", *arguments, "--repository", repository)
+    assert got == code
+    assert expected in err
+    assert not (repository / "delay" / "aliases.json").exists()
+
+
+def test_a_broken_alias_file_is_named_and_kept(run: Run, repository: Path) -> None:
+    (repository / "delay" / "aliases.json").write_text("[")
+    code, _, err = run("models", "alias", "delay", "champion=2", "--repository", repository)
+    assert code == 1
+    assert "aliases.json is not JSON" in err
+    assert (repository / "delay" / "aliases.json").read_text() == "["

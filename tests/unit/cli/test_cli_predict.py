@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cli_program import PROGRAM, Run
+from inference_peer import PeerServer
+
+ROWS = [
+    {"a": 1.5, "b": 10.0, "word": "Ab"},
+    {"a": 2.0, "b": 20.0, "word": "c"},
+    {"a": 0.25, "b": 1.0, "word": "é"},
+]
+TOTALS = [11.5, 22.0, 1.25]
+LABELS = ["aB", "C", "é"]  # the peer swaps the case of ASCII letters only
+
+
+def write(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
+    if path.suffix == ".csv":
+        with path.open("w", newline="") as out:
+            writer = csv.DictWriter(out, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path.write_text(json.dumps(rows))
+    return path
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.json", "in.jsonl", "in.parquet"])
+def test_rows_of_every_format_are_predicted_in_order(
+    run: Run, address: str, tmp_path: Path, name: str
+) -> None:
+    code, out, err = run("predict", "delay", write(tmp_path / name), "--server", address)
+    assert (code, err) == (0, "")
+    assert [float(row["total"]) for row in read_csv(out)] == TOTALS
+    assert [row["label"] for row in read_csv(out)] == LABELS
+
+
+def test_columns_of_lists_are_json_too(run: Run, address: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps({name: [row[name] for row in ROWS] for name in ROWS[0]}))
+    code, out, _ = run("predict", "delay", path, "--server", address)
+    assert code == 0
+    assert [float(row["total"]) for row in read_csv(out)] == TOTALS
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.json", "out.parquet"])
+def test_results_are_written_in_the_format_of_the_name(
+    run: Run, address: str, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / name
+    code, out, _ = run("predict", "delay", write(tmp_path / "in.csv"), "--server", address, "-o", target)
+    assert code == 0
+    assert "3 rows by delay version 1" in out
+    if name == "out.csv":
+        found = [{**row, "total": float(row["total"])} for row in read_csv(target.read_text())]
+    elif name == "out.json":
+        found = json.loads(target.read_text())
+    else:
+        found = pq.read_table(target).to_pylist()
+    assert found == [{"total": total, "label": label} for total, label in zip(TOTALS, LABELS, strict=True)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", name])
+
+
+def test_json_on_stdout_holds_the_outputs_and_who_answered(run: Run, address: str, tmp_path: Path) -> None:
+    code, out, _ = run("predict", "delay", write(tmp_path / "in.csv"), "--server", address, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found.pop("seconds") >= 0
+    assert found == {
+        "model": "delay",
+        "version": "1",
+        "digest": "d1",
+        "rows": 3,
+        "outputs": {"total": TOTALS, "label": LABELS},
+    }
+
+
+def test_a_file_goes_in_batches_that_one_version_answers(
+    run: Run, address: str, peer: PeerServer, tmp_path: Path
+) -> None:
+    rows = [{"a": float(i), "b": 0.0, "word": "w"} for i in range(10)]
+    code, out, _ = run(
+        "predict", "delay", write(tmp_path / "in.csv", rows), "--server", address, "--batch-rows", 3
+    )
+    assert code == 0
+    assert [float(row["total"]) for row in read_csv(out)] == [float(i) for i in range(10)]
+    assert [request.inputs[0].shape[0] for request in peer.requests] == [3, 3, 3, 1]
+    assert [request.model_version for request in peer.requests] == ["", "1", "1", "1"]
+
+
+def test_a_batch_is_never_larger_than_the_model_takes(
+    run: Run, address: str, peer: PeerServer, tmp_path: Path
+) -> None:
+    rows = [{"a": float(i), "b": 0.0, "word": "w"} for i in range(6)]
+    assert run("predict", "delay", write(tmp_path / "in.parquet", rows), "--server", address)[0] == 0
+    assert [request.inputs[0].shape[0] for request in peer.requests] == [
+        4,
+        2,
+    ]  # the peer's max_batch_size is 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b,word\n1.5,10,Ab\n", '[{"a": 1.5, "b": 10, "word": "Ab"}]', '{"a": 1.5, "b": 10, "word": "Ab"}'],
+)
+def test_stdin_is_csv_or_json_by_what_it_begins_with(address: str, text: str) -> None:
+    command = [*PROGRAM, "predict", "delay", "-", "--server", address]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "total,label\n11.5,aB\n"), done.stderr
+
+
+def test_missing_numbers_of_a_csv_file_are_nan(run: Run, address: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("word,a,b\nx,,1\nNA,NA,2\n\n")
+    code, out, _ = run("predict", "delay", path, "--server", address)
+    assert code == 0
+    assert read_csv(out) == [{"total": "", "label": "X"}, {"total": "", "label": "na"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("in.csv", "a,b,word\n1,2,x\n1,two,x\n", "row 2, column 'b': 'two' is no number of type FP64"),
+        ("in.csv", "a,b,word\n1,2\n", "line 2: 2 fields; the header has 3"),
+        ("in.csv", "a,a\n1,2\n", "names the column 'a' twice"),
+        ("in.csv", "", "is empty"),
+        ("in.csv", b"a,b,word\n1,2,\xff\n", "not CSV in UTF-8"),
+        ("in.csv", "a,b\n1,2\n", "also needs 'word'; got the columns a, b"),
+        ("in.json", "[1, 2]", "expected a list of row objects"),
+        ("in.json", '{"a": [1, 2], "b": [1]}', "not lists of one length"),
+        ("in.json", "[{", "is not JSON"),
+        ("in.parquet", "no parquet", "is not a Parquet file"),
+        ("in.xlsx", "", "the format of"),
+        ("in.csv", "a,b,word\n-100,2,x\n", "input 'a' is negative"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line_that_says_where(
+    run: Run, address: str, tmp_path: Path, name: str, content: str | bytes, expected: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    target = tmp_path / "out.csv"
+    code, out, err = run("predict", "delay", path, "--server", address, "--output", target)
+    assert (code, out) == (1, "")
+    assert expected in err
+    assert err.startswith("penstock: ")
+    assert err.count("\n") == 1
+    assert not target.exists()
+
+
+def test_a_failure_midway_leaves_the_old_result_as_it_was(run: Run, address: str, tmp_path: Path) -> None:
+    rows = [{"a": float(i), "b": 0.0, "word": "w"} for i in range(8)] + [{"a": "x", "b": 0.0, "word": "w"}]
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    code, _, err = run(
+        "predict", "delay", write(tmp_path / "in.csv", rows), "--server", address, "-o", target
+    )
+    assert code == 1
+    assert "row 9, column 'a'" in err
+    assert target.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    run: Run, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "in.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = run("predict", "delay", path, "--server", address)
+    assert code == 1
+    assert "pip install pyarrow" in err
+
+
+def test_an_unknown_model_is_refused_with_the_servers_words(run: Run, address: str, tmp_path: Path) -> None:
+    code, _, err = run("predict", "other", write(tmp_path / "in.csv"), "--server", address)
+    assert (code, err) == (1, "penstock: unknown model 'other'; there is: delay\n")
+
+
+def test_without_a_server_the_error_names_its_address(run: Run, tmp_path: Path) -> None:
+    code, _, err = run(
+        "predict", "delay", write(tmp_path / "in.csv"), "--server", "127.0.0.1:1", "--timeout", 5
+    )
+    assert code == 1
+    assert "no server answers at 127.0.0.1:1" in err
+
+
+def test_a_file_that_is_not_there_is_named(run: Run, address: str) -> None:
+    code, _, err = run("predict", "delay", "/nowhere/in.csv", "--server", address)
+    assert (code, err) == (1, "penstock: /nowhere/in.csv cannot be read: No such file or directory\n")
+
+
+def test_local_names_the_versions_that_there_are(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "repository" / "delay" / "3"
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text("{}")
+    source = write(tmp_path / "in.csv")
+    code, _, err = run(
+        "predict", "delay", source, "--local", "--repository", tmp_path / "repository", "--version", "4"
+    )
+    assert code == 1
+    assert "model 'delay' has no version '4'" in err
+    assert "it has: 3" in err

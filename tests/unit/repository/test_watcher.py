@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from disk_world import World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.repository.layout import ModelFolder, VersionFolder
+from penstock.repository.watcher import Watcher, settled
+
+
+def _folder(version: str, content: int, incomplete: str = "") -> VersionFolder:
+    return VersionFolder(
+        "m", version, Path("/r/m") / version, str(content), (("bundle.json", content, 0, 0),), incomplete
+    )
+
+
+VERSIONS = st.dictionaries(
+    st.sampled_from("123"),
+    st.tuples(st.integers(0, 2), st.sampled_from(["", "model.bin is missing"])),
+    max_size=3,
+).map(lambda found: {name: _folder(name, *how) for name, how in found.items()})
+ALIASES = st.dictionaries(st.just("champion"), st.sampled_from("123"))
+LOOKS = st.one_of(st.just({}), st.builds(lambda v, a: {"m": ModelFolder("m", v, a)}, VERSIONS, ALIASES))
+EMPTY = ModelFolder("m")
+
+
+@given(LOOKS, LOOKS, LOOKS)
+def test_only_complete_changes_that_two_looks_agree_on_are_believed(
+    known: dict[str, ModelFolder], previous: dict[str, ModelFolder], current: dict[str, ModelFolder]
+) -> None:
+    believed = settled(known, previous, current).get("m", EMPTY).versions
+    old, before, now = (look.get("m", EMPTY).versions for look in (known, previous, current))
+    for version in "123":
+        if believed.get(version) != old.get(version):
+            assert believed.get(version) == now.get(version) == before.get(version)
+            assert version not in now or not now[version].incomplete
+
+
+@given(LOOKS, LOOKS)
+def test_what_stays_complete_is_believed_at_the_second_look(
+    known: dict[str, ModelFolder], current: dict[str, ModelFolder]
+) -> None:
+    believed = settled(known, current, current).get("m", EMPTY).versions
+    now, old = current.get("m", EMPTY).versions, known.get("m", EMPTY).versions
+    expected = {name: folder for name, folder in now.items() if not folder.incomplete}
+    kept = {name: old[name] for name, folder in now.items() if folder.incomplete and name in old}
+    assert believed == expected | kept
+
+
+def test_a_model_that_cannot_be_read_keeps_what_was_known() -> None:
+    known = {"m": ModelFolder("m", {"1": _folder("1", 0)}, {"champion": "1"})}
+    broken = {"m": ModelFolder("m", problem="/r/m cannot be read: Input/output error")}
+    found = settled(known, broken, broken)["m"]
+    assert found.versions == known["m"].versions
+    assert found.aliases == {"champion": "1"}
+
+
+def test_a_growing_folder_is_loaded_once_it_is_whole_and_a_removed_one_is_unloaded(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.scan()
+    watcher = Watcher(world.disk.root, world.lifecycle, interval=0.02, report=world.report)
+    watcher.start()
+    try:
+        folder = world.disk.put("delay", "2", "good 2")
+        world.wait(lambda: world.now.serving("delay") == {"2": "good 2"})
+        half = world.disk.put("delay", "3", "good 3")
+        (half / "model.bin").write_text("go")
+        world.disk.remove("delay", "2")
+        world.wait(lambda: world.now.serving("delay") == {"1": "good 1"})
+        assert not folder.exists()
+        assert "delay:3" not in world.loader.loads
+        (half / "model.bin").write_text("good 3")
+        world.wait(lambda: world.now.serving("delay") == {"3": "good 3"})
+        world.disk.alias("delay", champion="1")
+        world.wait(lambda: world.now.models["delay"][1] == {"champion": "1"})
+    finally:
+        watcher.stop()
+
+
+def test_a_repository_that_is_away_for_a_while_unloads_nothing(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.scan()
+    watcher = Watcher(world.disk.root, world.lifecycle, interval=0.02, report=world.report)
+    watcher.start()
+    try:
+        aside = world.disk.root.with_name("aside")
+        world.disk.root.rename(aside)
+        world.wait(lambda: any("cannot be read" in line for line in world.lines))
+        assert world.now.serving("delay") == {"1": "good 1"}
+        aside.rename(world.disk.root)
+        world.disk.put("delay", "2", "good 2")
+        world.wait(lambda: world.now.serving("delay") == {"2": "good 2"})
+        assert sum("cannot be read" in line for line in world.lines) == 1
+    finally:
+        watcher.stop()
