@@ -144,7 +144,7 @@ def penstock_server(
 ) -> ServerProcess:
     """`penstock serve` on a free port, as this Python has it installed."""
     port = free_port()
-    command = [sys.executable, "-m", "penstock", "serve", "--port", str(port)]
+    command = [sys.executable, "-c", "from penstock.cli import main; main()", "serve", "--port", str(port)]
     command += ["--repository", str(repository)]
     return ServerProcess("penstock", command, port, log, cores=cores, environment=environment)
 

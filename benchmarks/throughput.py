@@ -142,11 +142,12 @@ def run(options: argparse.Namespace) -> list[Row]:
         for model in models:
             penstock.build(repository, name=model.name, version="1", model=model.path)
         cores = options.cores[:1] if options.cores else None
-        port = free_port()
+        loops = {"PENSTOCK_SERVER_LOOPS": "1"} if cores else {}
+        port, log = free_port(), directory / "penstock.log"
         command = [sys.executable, str(HERE / "peers" / "grpcio_asyncio.py"), "--port", str(port)]
         command += ["--onnx", f"mlp={directory / 'mlp.onnx'}", "--lightgbm", f"gbm={directory / 'gbm.txt'}"]
         with (
-            penstock_server(repository, directory / "penstock.log", cores=cores) as ours,
+            penstock_server(repository, log, cores=cores, environment=loops) as ours,
             ServerProcess("grpcio asyncio", command, port, directory / "peer.log", cores=cores) as theirs,
         ):
             print(HEADER)
@@ -183,7 +184,9 @@ def main() -> None:
     options = parser.parse_args()
     options.cores = None if options.no_pin else split_cores()
     if options.cores:
-        print(f"Servers on core {options.cores[0]}, h2load on core {options.cores[1]} (taskset).")
+        print(
+            f"Servers on core {options.cores[0]} (Penstock with one loop), h2load on core {options.cores[1]} (taskset)."
+        )
     else:
         print("Nothing is pinned: servers and h2load share all cores.")
     print(f"{options.rounds} rounds of Penstock, peer, peer, Penstock. Medians; ratio with its range.\n")

@@ -157,7 +157,7 @@ cdef class Program:
             column.dtype = datatype(dtype)
             column.shape = [-1]
             spec.inputs.push_back(column)
-        for dtype, name, at_input, at_output, at_column in slots:
+        for name, dtype, at_input, at_output, at_column in slots:
             slot.dtype = datatype(dtype)
             slot.name = text(name)
             slot.input = at_input

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -37,12 +38,34 @@ std::optional<Integer> parse_integer(std::string_view text) {
   return value;
 }
 
-bool is_real(std::string_view text) {
+// A number as LightGBM writes it. Only what all three parsers of the library take: anything else ends the
+// process, since it throws inside a parallel loop and again on the way out.
+std::optional<double> parse_real(std::string_view text) {
+  std::string_view rest = text;
+  if (rest.starts_with('-')) rest.remove_prefix(1);
+  if (rest == "nan" || rest == "inf") return std::numeric_limits<double>::quiet_NaN();
+  const auto digits = [&rest] {
+    const std::size_t count = std::min(rest.find_first_not_of("0123456789"), rest.size());
+    rest.remove_prefix(count);
+    return count;
+  };
+  const bool leading_zero = rest.starts_with('0');
+  const std::size_t whole = digits();
+  if (whole == 0 || (leading_zero && whole > 1)) return std::nullopt;
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(1);
+    if (digits() == 0) return std::nullopt;
+  }
+  if (rest.starts_with('e')) {
+    rest.remove_prefix(1);
+    if (rest.starts_with('-') || rest.starts_with('+')) rest.remove_prefix(1);
+    if (digits() == 0) return std::nullopt;
+  }
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  // Out of range is a number all the same: too small is zero, too large is infinity.
-  return !text.empty() && (error == std::errc{} || error == std::errc::result_out_of_range) &&
-         end == text.data() + text.size();
+  const std::from_chars_result read = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (!rest.empty() || read.ec != std::errc{}) return std::nullopt;
+  return value;
+};
 }
 
 // The words of a list; runs of blanks separate them, as they do for the library.
@@ -140,14 +163,18 @@ class Section {
     return counted(key, values->size(), count);
   }
 
-  Status reals(std::string_view key, std::size_t count) const {
+  // `normal`: of the fields that the library reads with std::stod, which throws for the numbers nearest to
+  // zero.
+  Status reals(std::string_view key, std::size_t count, bool normal = false) const {
     std::string_view given;
     PENSTOCK_RETURN_IF_ERROR(text(key, &given));
     std::size_t found = 0;
     for (Words words(given); const std::optional<std::string_view> word = words.next(); ++found) {
-      if (is_real(*word)) continue;
-      return bad(where_, std::string(key) + "[" + std::to_string(found) + "] is " + quoted(*word) +
-                             ", expected a number");
+      const std::optional<double> value = parse_real(*word);
+      if (value && !(normal && std::fpclassify(*value) == FP_SUBNORMAL)) continue;
+      return bad(where_,
+                 std::string(key) + "[" + std::to_string(found) + "] is " + quoted(*word) +
+                     (value ? ", too near to zero for LightGBM to read back" : ", expected a number"));
     }
     return counted(key, found, count);
   }
@@ -248,6 +275,7 @@ Status check_children(const Section& tree, std::size_t leaves) {
   std::vector<std::int32_t> right;
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("left_child", nodes, least, most, &left));
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("right_child", nodes, least, most, &right));
+  if (nodes == 0) return Status::ok();
   std::vector<bool> node_seen(nodes);
   std::vector<bool> leaf_seen(leaves);
   std::vector<std::size_t> open{0};
@@ -311,18 +339,19 @@ Status check_categories(const Section& tree, std::size_t nodes,
 }
 
 // A linear tree's leaves hold a constant and coefficients of some features, one list of all leaves together.
-Status check_linear(const Section& tree, std::size_t leaves, std::int32_t features) {
-  std::int32_t linear = 0;
-  if (tree.has("is_linear")) PENSTOCK_RETURN_IF_ERROR(tree.integer("is_linear", 0, 1, &linear));
-  if (linear == 0) return Status::ok();
+Status check_linear(const Section& tree, std::size_t leaves, std::int32_t features, bool* linear) {
+  std::int32_t flag = 0;
+  if (tree.has("is_linear")) PENSTOCK_RETURN_IF_ERROR(tree.integer("is_linear", 0, 1, &flag));
+  *linear = flag != 0;
+  if (!*linear) return Status::ok();
   std::vector<std::int32_t> counts;
   std::vector<std::int32_t> used;
-  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_const", leaves));
+  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_const", leaves, /*normal=*/true));
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("num_features", leaves, 0, features, &counts));
   std::size_t total = 0;
   for (const std::int32_t count : counts) total += static_cast<std::size_t>(count);
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("leaf_features", total, 0, features - 1, &used));
-  return tree.reals("leaf_coeff", total);
+  return tree.reals("leaf_coeff", total, /*normal=*/true);
 }
 
 Status check_tree(const Section& tree, std::int32_t features) {
@@ -331,29 +360,29 @@ Status check_tree(const Section& tree, std::int32_t features) {
   PENSTOCK_RETURN_IF_ERROR(tree.integer("num_leaves", 1, kMost, &leaf_count));
   const auto leaves = static_cast<std::size_t>(leaf_count);
   const std::size_t nodes = leaves - 1;
-  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_value", leaves));
-  PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("shrinkage", 1));
-  PENSTOCK_RETURN_IF_ERROR(check_linear(tree, leaves, features));
+  std::vector<std::int32_t> split_features;
   std::vector<std::int32_t> decision_types;
-  if (nodes > 0) {
-    std::vector<std::int32_t> split_features;
+  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_value", leaves));
+  PENSTOCK_RETURN_IF_ERROR(
+      tree.integers<std::int32_t>("split_feature", nodes, 0, features - 1, &split_features));
+  PENSTOCK_RETURN_IF_ERROR(tree.reals("threshold", nodes));
+  constexpr std::int32_t kAllDecisionBits = 15;  // categorical, default left, and two of the missing type
+  if (tree.has("decision_type")) {
     PENSTOCK_RETURN_IF_ERROR(
-        tree.integers<std::int32_t>("split_feature", nodes, 0, features - 1, &split_features));
-    PENSTOCK_RETURN_IF_ERROR(tree.reals("threshold", nodes));
-    constexpr std::int32_t kAllDecisionBits = 15;  // categorical, default left, and two of the missing type
-    if (tree.has("decision_type")) {
-      PENSTOCK_RETURN_IF_ERROR(
-          tree.integers<std::int32_t>("decision_type", nodes, 0, kAllDecisionBits, &decision_types));
-    }
-    PENSTOCK_RETURN_IF_ERROR(check_children(tree, leaves));
-    for (const std::string_view key : {"split_gain", "internal_value", "internal_weight", "internal_count"}) {
-      PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present(key, nodes));
-    }
-    for (const std::string_view key : {"leaf_weight", "leaf_count"}) {
-      PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present(key, leaves));
-    }
+        tree.integers<std::int32_t>("decision_type", nodes, 0, kAllDecisionBits, &decision_types));
   }
-  return check_categories(tree, nodes, decision_types);
+  PENSTOCK_RETURN_IF_ERROR(check_children(tree, leaves));
+  PENSTOCK_RETURN_IF_ERROR(check_categories(tree, nodes, decision_types));
+  bool linear = false;
+  PENSTOCK_RETURN_IF_ERROR(check_linear(tree, leaves, features, &linear));
+  PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("shrinkage", 1));
+  PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("leaf_count", leaves));
+  // Of a tree that is one plain leaf, LightGBM writes no weight and reads none.
+  if (nodes > 0 || linear) PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("leaf_weight", leaves));
+  for (const std::string_view key : {"split_gain", "internal_value", "internal_weight", "internal_count"}) {
+    PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present(key, nodes));
+  }
+  return Status::ok();
 }
 
 // `text` is what tree_sizes gives the tree: its title, its fields, and the blank lines that end it.

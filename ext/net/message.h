@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/arena.h"
@@ -63,6 +64,43 @@ class Message {
   std::size_t sent_ = 0;
   std::size_t piece_ = 0;
   std::size_t offset_ = 0;
+};
+
+// Messages in the order in which they go out. Keeps its room, so that a stream that is used again allocates nothing.
+class MessageQueue {
+ public:
+  bool empty() const noexcept { return first_ == messages_.size(); }
+  std::size_t size() const noexcept { return messages_.size() - first_; }
+  // Of all messages, not yet sent.
+  std::size_t bytes() const noexcept { return bytes_; }
+
+  void push(Message message) {
+    bytes_ += message.remaining();
+    messages_.push_back(std::move(message));
+  }
+  Message& front() noexcept { return messages_[first_]; }
+
+  // As Message::consume(), on the first one.
+  template <typename Take>
+  void consume(std::size_t count, Take&& take) {
+    bytes_ -= count;
+    front().consume(count, std::forward<Take>(take));
+  }
+
+  Message pop() noexcept {
+    Message message = std::move(messages_[first_++]);
+    bytes_ -= message.remaining();
+    if (first_ == messages_.size()) {
+      messages_.clear();
+      first_ = 0;
+    }
+    return message;
+  }
+
+ private:
+  std::vector<Message> messages_;
+  std::size_t first_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace penstock::net

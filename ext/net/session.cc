@@ -229,9 +229,10 @@ Stream* Session::begin_stream(std::int32_t id) {
 void Session::close_stream(Stream& stream) noexcept {
   handler_.on_closed(stream);
   if (stream.timer) deadlines_.erase(*stream.timer);
-  for (Message& message : stream.queue) {
-    queued_ -= message.remaining();
+  queued_ -= stream.queue.bytes();
+  while (!stream.queue.empty()) {
     // Frames in the outbox may still refer to it.
+    Message message = stream.queue.pop();
     if (message.held()) outbox_.keep(std::move(message));
   }
   buffered_ -= stream.buffered;
@@ -241,14 +242,8 @@ void Session::close_stream(Stream& stream) noexcept {
   Traffic::add(traffic_.open_streams, -1);
   nghttp2_session_set_stream_user_data(session_.get(), stream.id, nullptr);
 
-  std::vector<std::byte> body = std::move(stream.body);
-  std::string path = std::move(stream.path);
-  body.clear();
-  path.clear();
-  if (body.capacity() > kSpareBody) body = {};
-  stream = Stream{};
-  stream.body = std::move(body);
-  stream.path = std::move(path);
+  stream.reset();
+  if (stream.body.capacity() > kSpareBody) stream.body = {};
   spare_.push_back(&stream);
 }
 

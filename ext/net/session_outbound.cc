@@ -45,7 +45,7 @@ void Session::send(Stream& stream, Message message) {
   if (stream.finished) return;
   account(stream, static_cast<std::ptrdiff_t>(message.remaining()));
   queued_ += message.remaining();
-  stream.queue.push_back(std::move(message));
+  stream.queue.push(std::move(message));
   if (!stream.headers_sent) {
     submit_headers(stream);
   } else if (stream.deferred) {
@@ -103,8 +103,7 @@ void Session::submit_status(Stream& stream, bool whole_answer) {
 
 ssize_t Session::read_length(Stream& stream, std::size_t room, std::uint32_t* flags) {
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  std::size_t queued = 0;
-  for (const Message& message : stream.queue) queued += message.remaining();
+  const std::size_t queued = stream.queue.bytes();
   if (queued == 0 && !stream.finished) {
     stream.deferred = true;
     return NGHTTP2_ERR_DEFERRED;
@@ -119,9 +118,8 @@ ssize_t Session::read_length(Stream& stream, std::size_t room, std::uint32_t* fl
 int Session::write_data(Stream& stream, std::span<const std::byte, 9> head, std::size_t length) {
   outbox_.append(head);
   while (length > 0) {
-    Message& message = stream.queue.front();
-    const std::size_t part = std::min(length, message.remaining());
-    message.consume(part, [this](std::span<const std::byte> bytes, bool stays) {
+    const std::size_t part = std::min(length, stream.queue.front().remaining());
+    stream.queue.consume(part, [this](std::span<const std::byte> bytes, bool stays) {
       if (stays && bytes.size() >= kBorrowBytes) {
         outbox_.borrow(bytes);
       } else {
@@ -131,13 +129,13 @@ int Session::write_data(Stream& stream, std::span<const std::byte, 9> head, std:
     account(stream, -static_cast<std::ptrdiff_t>(part));
     queued_ -= part;
     length -= part;
-    if (message.remaining() > 0) continue;
-    if (message.held()) {
-      outbox_.keep(std::move(message));
+    if (stream.queue.front().remaining() > 0) continue;
+    Message sent = stream.queue.pop();
+    if (sent.held()) {
+      outbox_.keep(std::move(sent));
     } else if (buffers_.size() < kSpareBuffers) {
-      buffers_.push_back(message.take_buffer());
+      buffers_.push_back(sent.take_buffer());
     }
-    stream.queue.pop_front();
   }
   return outbox_.full() ? NGHTTP2_ERR_PAUSE : 0;
 }

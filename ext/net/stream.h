@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <span>
@@ -53,13 +52,24 @@ struct Stream {
   std::int64_t heard_ns = 0;
 
   // The answer.
-  std::deque<Message> queue;
+  MessageQueue queue;
   bool headers_sent = false;
   bool deferred = false;  // nghttp2 waits for resume_data
   bool finished = false;  // nothing more will be queued; `status` goes out behind the queue
   Status status;
   std::size_t waiting = 0;                      // calls that Python has and has not answered
   std::optional<codec::ServingStatus> watched;  // what a health watcher was told last
+
+  // As new, but for the room that its buffers have. The queue is empty by then.
+  void reset() noexcept {
+    Stream fresh;
+    fresh.path.swap(path);
+    fresh.body.swap(body);
+    std::swap(fresh.queue, queue);
+    fresh.path.clear();
+    fresh.body.clear();
+    *this = std::move(fresh);
+  }
 };
 
 }  // namespace penstock::net

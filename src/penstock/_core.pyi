@@ -62,7 +62,7 @@ class Version:
 
     With a program, `inputs` are its columns, each sent as [n] or [n, 1]; if all are numeric, one tensor `features` [n, columns] (FP32 or
     FP64) serves as well. Without one, `inputs` are the executor's. `empty_is_missing` names BYTES columns whose empty string means
-    missing. `max_rows` 0: no limit.
+    missing. `max_rows` 0: no limit. `matrix_passthrough`: the program only casts, so a `features` tensor goes to the executor as it is.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Version:
         digest: str,
         executor: Executor,
         program: Program | None = None,
+        matrix_passthrough: bool = False,
         empty_is_missing: Sequence[str] = (),
         max_rows: int = 0,
     ) -> None: ...
@@ -80,6 +81,10 @@ class Version:
     def inputs(self) -> list[Spec]: ...
     @property
     def outputs(self) -> list[Spec]: ...
+    @property
+    def takes_matrix(self) -> bool:
+        """Whether one tensor `features` may stand for all columns."""
+
     def infer(self, request: bytes) -> bytes:
         """A serialized ModelInferRequest to a serialized ModelInferResponse, through the whole path, on the calling thread."""
 

@@ -234,10 +234,12 @@ def _from_series(source: Any, name: str) -> Column:
         if array.dtype != object:
             return array
     values = series.to_list()
-    if series.has_nulls():
+    if series.null_count():
         gone = series.is_null().to_list()
         values = [None if missing else value for value, missing in zip(values, gone, strict=True)]
-    return _from_objects(values)
+    # Text by its type stays text where nothing is left of it; categories may be numbers.
+    nothing = all(value is None for value in values)
+    return values if text and nothing else _from_objects(values)
 
 
 def _is_missing(value: object) -> bool:

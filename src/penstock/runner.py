@@ -51,10 +51,11 @@ class Runner:
     def predict(self, data: object, outputs: Sequence[str] = ()) -> dict[str, Array]:
         """The outputs by name (all of them, or those named), one row for each row of `data`.
 
-        `data` is a frame (pandas, polars, pyarrow) or a mapping of columns or tensors by input name; where every
-        input is one numeric column, or there is one input, a NumPy array of that shape serves too. Surplus columns of a
-        frame are ignored. Rows beyond the bundle's `max_rows` run as several batches. Strings come back as object
-        arrays of bytes. Raises InputError, naming the column, for data that does not fit.
+        `data` is a frame (pandas, polars, pyarrow) or a mapping of columns or tensors by input name;
+        where every input is one numeric column, or there is one input, a NumPy array of that shape
+        serves too. Surplus columns of a frame are ignored. Rows beyond the bundle's `max_rows` run as
+        several batches. Strings come back as object arrays of bytes. Raises InputError, naming the
+        column, for data that does not fit.
         """
         known = [tensor.name for tensor in self.outputs]
         unknown = [name for name in outputs if name not in known]
@@ -92,6 +93,9 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Runner:
-    """Verifies and loads a bundle's folder, and checks its golden examples. See `open_bundle` for the errors."""
+    """Verifies and loads a bundle's folder, and checks its golden examples.
+
+    See `open_bundle` for the errors.
+    """
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     return Runner(open_bundle(path, limits=limits, overrides=overrides, progress=progress))

@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -31,6 +30,8 @@ from penstock.rpc.reflection import Reflection
 from penstock.rpc.repository import RepositoryControl
 
 Announce = Callable[[str], None]
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPPED = -1
 _log = logging.getLogger("penstock.server")
 
 
@@ -151,21 +152,37 @@ def serve(settings: Settings, *, announce: Announce) -> int:
     """
     log.configure()
     began = time.monotonic()
-    with _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as events:
-        server: Server | None = None
-        try:
-            server = Server(settings, announce=announce)
-            server.start()
-        except PenstockError as error:
-            announce(f"cannot serve: {log.one_line(str(error))}")
-            return 1
-        announce(f"listening on {server.address}")
-        threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
-        stopped = _until_stopped(server, events, announce)
+    announce = _one_at_a_time(announce)
+    events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
+    before = {number: signal.signal(number, lambda got, _: events.put(got)) for number in _SIGNALS}
+    try:
+        server = Server(settings, announce=announce)
+        server.start()
+    except PenstockError as error:
+        announce(f"cannot serve: {log.one_line(str(error))}")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        return 1
+    announce(f"listening on {server.address}")
+    threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
+    _until_stopped(server, events, announce)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the process is on its way out, and its exit status stands
     if server.lifecycle.loading:
         # Python would wait for the thread that loads, for as long as that takes.
         _exit_at_once(0)
-    return stopped
+    return 0
+
+
+def _one_at_a_time(announce: Announce) -> Announce:
+    """Lines come from several threads; none of them may land inside another."""
+    lock = threading.Lock()
+
+    def tell(line: str) -> None:
+        with lock:
+            announce(line)
+
+    return tell
 
 
 def _announce_ready(server: Server, announce: Announce, began: float) -> None:
@@ -181,7 +198,7 @@ def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> int:
+def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> None:
     """Lives on the main thread, which only waits for signals, so that none of them has to wait."""
     stopping: threading.Thread | None = None
     while True:
@@ -191,7 +208,7 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
         except Empty:
             continue
         if event == _STOPPED:
-            return 0
+            return
         if event == signal.SIGHUP:
             if stopping is None:
                 _rescan(server, announce)
@@ -202,9 +219,6 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
             announce(f"{signal.Signals(event).name}: finishing open requests")
             stopping = threading.Thread(target=_stop, args=(server, events, announce), daemon=True)
             stopping.start()
-
-
-_STOPPED = -1
 
 
 def _stop(server: Server, events: SimpleQueue[int], announce: Announce) -> None:
@@ -227,15 +241,3 @@ def _exit_at_once(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-@contextmanager
-def _signals(*numbers: signal.Signals) -> Iterator[SimpleQueue[int]]:
-    """A queue of the signals that come; the handlers that were there before are put back at the end."""
-    events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
-    before = {number: signal.signal(number, lambda got, _: events.put(got)) for number in numbers}
-    try:
-        yield events
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,12 +1,14 @@
 """A bundle as one file: a gzip-compressed tar of plain files, `bundle.json` first.
 
-The tar is POSIX ustar and holds regular files only, in a fixed order with fixed times and owners, so packing twice
-gives the same bytes. Gzip (time 0, no name) because text models shrink three- to fourfold and every system opens it;
-what proves that two archives hold the same version is the digest inside, not the archive's own bytes.
+The tar is POSIX ustar and holds regular files only, in a fixed order with fixed times and owners, so
+packing twice gives the same bytes. Gzip (time 0, no name) because text models shrink three- to fourfold
+and every system opens it; what proves that two archives hold the same version is the digest inside, not
+the archive's own bytes.
 
-Reading trusts nothing. The manifest comes first and is checked; from then on only the files that it lists are taken,
-each once and with exactly its size, so no more can come out of an archive than its manifest admits to, whatever the
-compressed bytes expand to. Headers are read one at a time: no extension, link, device or folder is followed.
+Reading trusts nothing. The manifest comes first and is checked; from then on only the files that it
+lists are taken, each once and with exactly its size, so no more can come out of an archive than its
+manifest admits to, whatever the compressed bytes expand to. Headers are read one at a time: no
+extension, link, device or folder is followed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def pack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Verifies a bundle's folder and writes it as one file, `<name>-<version>.penstock` in the working folder by default.
+    """Verifies a bundle's folder and writes it as one file, `<name>-<version>.penstock` in the working
+    folder by default.
 
     The file appears whole or not at all. BundleError when it exists and `overwrite` is not given.
     """
@@ -73,10 +76,11 @@ def unpack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Unpacks into `repository/<name>/<version>` and returns that folder; it appears only after it was verified.
+    """Unpacks into `repository/<name>/<version>` and returns that folder; it appears only after it was
+    verified.
 
-    Raises NotFoundError for no such archive, BundleError for one that is damaged, hostile or too large, or whose
-    version exists already (without `overwrite`).
+    Raises NotFoundError for no such archive, BundleError for one that is damaged, hostile or too large,
+    or whose version exists already (without `overwrite`).
     """
     source = Path(archive)
     try:
@@ -139,7 +143,8 @@ def _next_header(plain: BinaryIO) -> tarfile.TarInfo | None:
     block = plain.read(_BLOCK)
     if len(block) == _BLOCK and not any(block):
         return None
-    # frombuf reads this one block and checks its sum: extensions, which could name a link or a size, are not followed.
+    # frombuf reads this one block and checks its sum: extensions, which could name a link or a size,
+    # are not followed.
     header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise BundleError(f"{header.name!r} is no regular file (tar type {header.type!r}).")
@@ -172,7 +177,7 @@ def _expect_end(plain: BinaryIO) -> None:
         raise BundleError("has more bytes behind its end mark.")
 
 
-def _write_entry(out: IO[bytes], name: str, size: int, source: IO[bytes]) -> None:
+def _write_entry(out: gzip.GzipFile, name: str, size: int, source: IO[bytes]) -> None:
     header = tarfile.TarInfo(name)
     header.size = size
     header.mode = 0o644

@@ -16,8 +16,9 @@ from penstock.errors import InputError
 def arrays_of(data: object, inputs: Sequence[Input]) -> Arrays:
     """The array of each input, in its datatype and with as many dimensions; missing strings are None.
 
-    `data` is a frame, or a mapping by input name to columns or tensors; surplus ones are left out. A NumPy array is the
-    only input, or the matrix of all columns where they are numeric. InputError names what is missing or does not fit.
+    `data` is a frame, or a mapping by input name to columns or tensors; surplus ones are left out. A
+    NumPy array is the only input, or the matrix of all columns where they are numeric. InputError names
+    what is missing or does not fit.
     """
     given = _by_name(data, inputs) if isinstance(data, np.ndarray) else data
     columns = frames.columns_of(given)
@@ -31,7 +32,10 @@ def arrays_of(data: object, inputs: Sequence[Input]) -> Arrays:
 
 
 def to_wire(arrays: Arrays, inputs: Sequence[Input]) -> Arrays:
-    """The same as callers send them: a missing string is an empty one. InputError where that means something else."""
+    """The same as callers send them: a missing string is an empty one.
+
+    InputError where that means something else.
+    """
     sent = dict(arrays)
     for tensor in inputs:
         if tensor.datatype != "BYTES":
@@ -73,7 +77,10 @@ def _by_name(array: Array, inputs: Sequence[Input]) -> Mapping[str, Array]:
 def _array(columns: frames.Columns, tensor_given: Any, tensor: Input) -> Array:
     """The column, or where a tensor of more dimensions was given that, in the input's datatype and shape."""
     rank = len(tensor.shape)
-    given = np.asarray(tensor_given) if isinstance(tensor_given, (np.ndarray, list, tuple)) else None
+    given: Array | None = (
+        np.asarray(tensor_given) if isinstance(tensor_given, (np.ndarray, list, tuple)) else None
+    )
+    array: Array
     if given is not None and given.ndim > 1:
         array = _converted(given.ravel(), tensor).reshape(given.shape)
     else:

@@ -17,7 +17,6 @@ from penstock.bundle.features import (
     ARRAYS_FILE,
     DOCUMENT_FILE,
     fitted_features,
-    make_program,
     write_features,
 )
 from penstock.bundle.golden import batch_size, run_batches
@@ -36,7 +35,7 @@ from penstock.bundle.manifest import (
     format_time,
     parse_time,
 )
-from penstock.bundle.placing import partial_folder, place, sync_folder
+from penstock.bundle.placing import partial_folder, place, sync_folder, version_exists
 from penstock.bundle.verify import Progress
 from penstock.errors import BundleError, InputError, ModelError
 from penstock.models import PreparedModel, lightgbm, onnx
@@ -46,8 +45,9 @@ if TYPE_CHECKING:
     from penstock.transforms import Features, Transform
 
 GOLDEN_FILE = "golden.safetensors"
-# Absolute and relative, of what two runs of one model may differ by. LightGBM adds the same numbers in the same order
-# everywhere; ONNX Runtime mostly computes in single precision, in an order that depends on the machine and batch.
+# Absolute and relative, of what two runs of one model may differ by. LightGBM adds the same numbers in
+# the same order everywhere; ONNX Runtime mostly computes in single precision, in an order that depends
+# on the machine and batch.
 _TOLERANCE = {lightgbm.KIND: 1e-9, onnx.KIND: 1e-4}
 
 
@@ -82,15 +82,16 @@ def build(
     """Writes `repository/name/version` and returns it. It appears when it is complete, verified and has run.
 
     - `model`: a LightGBM Booster, estimator or text file; an ONNX file, its bytes or a ModelProto.
-    - `features`: fitted Features, or a list of transforms to fit on `reference` now. Without them a LightGBM model's feature names are the columns, FP64 unless `inputs`
-      (name to datatype) or the columns of `reference` say otherwise; an ONNX model keeps its own inputs.
+    - `features`: fitted Features, or a list of transforms to fit on `reference` now. Without them a
+      LightGBM model's feature names are the columns, FP64 unless `inputs` (name to datatype) or the
+      columns of `reference` say otherwise; an ONNX model keeps its own inputs.
     - `reference`: the training frame; its digest is the lineage's, unless that has its own `training_data`.
-    - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus relative; by default
-      1e-9 for LightGBM, 1e-4 for ONNX).
+    - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus
+      relative; by default 1e-9 for LightGBM, 1e-4 for ONNX).
     - `lineage`: see `lineage_of`.
     - `max_rows`: of one request; 0 is no limit. `model_options`: see `Options` of the model's kind.
-    - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With it fixed, the
-      same inputs give the same digest.
+    - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With
+      it fixed, the same inputs give the same digest.
 
     Raises BundleError, ModelError, TransformError or InputError; nothing is left behind then.
     """
@@ -98,14 +99,13 @@ def build(
     check_name(version, "version")
     root = Path(repository)
     if not overwrite and (root / name / version).exists():
-        raise BundleError(
-            f"{root / name / version} exists already. Versions do not change: give another version, or overwrite=True."
-        )
+        raise version_exists(root / name / version)
     if max_rows < 0:
         raise BundleError(f"max_rows is {max_rows}; expected 0 (no limit) or a number of rows.")
     tell = progress or (lambda _: None)
     written = _created(created)
     prepared = models.prepare(model, model_options)
+    allowed = _tolerance(tolerance, prepared.kind)
     fitted = fitted_features(features, reference)
     columns = _columns(prepared, fitted, inputs, reference)
     with partial_folder(root) as folder:
@@ -139,7 +139,7 @@ def build(
         )
         if examples is not None:
             tell(f"{name}/{version}: recording the examples")
-            golden = _record(core, manifest, examples, files, _tolerance(tolerance, prepared.kind))
+            golden = _record(core, manifest, examples, files, allowed)
             manifest = manifest.model_copy(update={"golden": golden, "files": files.entries})
         files.write(FILE, manifest.to_bytes())
         sync_folder(folder)
@@ -188,12 +188,13 @@ def _columns(
     for column, datatype in (inputs or {}).items():
         if column not in prepared.feature_names:
             raise BundleError(
-                f"inputs= names '{column}', which the model has not. It has: {', '.join(prepared.feature_names[:20])}."
+                f"inputs= names '{column}', which the model has not. "
+                f"It has: {', '.join(prepared.feature_names[:20])}."
             )
         if datatype not in DTYPES or datatype in ("BYTES", "BF16"):
             raise BundleError(
-                f"inputs= says that '{column}' is {datatype}; expected a datatype of numbers such as FP32 or INT64. "
-                f"Strings need features=."
+                f"inputs= says that '{column}' is {datatype}; expected a datatype of numbers such as FP32 or "
+                f"INT64. Strings need features=."
             )
         datatypes[column] = datatype
     return [(column, datatypes.get(column, "FP64")) for column in prepared.feature_names]
@@ -211,8 +212,8 @@ def _compare_names(prepared: PreparedModel, features: Features) -> None:
     for index, (got, expected) in enumerate(zip(given, names, strict=True)):
         if got != expected:
             raise ModelError(
-                f"Column {index} of the features is '{got}'; the model was trained with '{expected}' there. Pass the "
-                f"transforms in the order in which they made the training matrix."
+                f"Column {index} of the features is '{got}'; the model was trained with '{expected}' there. "
+                f"Pass the transforms in the order in which they made the training matrix."
             )
 
 
@@ -237,8 +238,10 @@ def _assemble(
         name,
         version,
         "",
+        kind=prepared.kind,
         executor=executor,
-        program=make_program(prepared.kind, executor, features, columns),
+        features=features,
+        columns=columns,
         empty_is_missing=sorted(missing),
         max_rows=max_rows,
     )

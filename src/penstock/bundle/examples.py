@@ -1,14 +1,16 @@
 """Examples: rows of a model's inputs and the outputs that they gave, as arrays by name and as one file.
 
-In memory a number's array has its datatype's dtype (BF16: its bits as UINT16), and a BYTES array is an object array
-of bytes; the first dimension is rows. The file is safetensors: `input/<name>` and `output/<name>` hold numbers. A
-BYTES tensor is two: `input.text/<name>`, all its bytes one after another as U8, and `input.ends/<name>`, where each
-element ends in them as I64, in the tensor's shape (the same with `output`).
+In memory a number's array has its datatype's dtype (BF16: its bits as UINT16), and a BYTES array is an
+object array of bytes; the first dimension is rows. The file is safetensors: `input/<name>` and
+`output/<name>` hold numbers. A BYTES tensor is two: `input.text/<name>`, all its bytes one after
+another as U8, and `input.ends/<name>`, where each element ends in them as I64, in the tensor's shape
+(the same with `output`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,8 +45,9 @@ def take_rows(arrays: Mapping[str, Array], start: int, stop: int) -> Arrays:
 def invent(inputs: Sequence[Tensor], rows: int, seed: str) -> Arrays:
     """Rows to warm up with where a bundle has no examples; the same for the same inputs and seed (a digest).
 
-    Floating-point values come from a standard normal distribution. Integers are 0 and strings empty, because models
-    use them as indices and categories and refuse invented ones. Dimensions of any size are 1.
+    Floating-point values come from a standard normal distribution. Integers are 0 and strings empty,
+    because models use them as indices and categories and refuse invented ones. Dimensions of any size
+    are 1.
     """
     random = np.random.default_rng(int(seed[:16], 16))
     arrays: Arrays = {}
@@ -78,7 +81,10 @@ def write_examples(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) ->
 def read_examples(
     data: bytes, inputs: Sequence[Tensor], outputs: Sequence[Tensor], rows: int
 ) -> tuple[Arrays, Arrays]:
-    """Inputs and outputs of the file. BundleError when a tensor is missing, surplus, or not what the manifest says."""
+    """Inputs and outputs of the file.
+
+    BundleError when a tensor is missing, surplus, or not what the manifest says.
+    """
     try:
         tensors = safetensors.numpy.load(data)
     except SafetensorError as error:
@@ -124,5 +130,5 @@ def _split(key: str, text: Array, ends: Array) -> Array:
         raise BundleError(f"{key!r} and its ends do not fit together")
     data = text.tobytes()
     array = np.empty(flat.size, object)
-    array[:] = [data[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    array[:] = [data[start:stop] for start, stop in pairwise(bounds)]
     return array.reshape(ends.shape)

@@ -24,10 +24,11 @@ ARRAYS_FILE = "transforms.safetensors"
 def fitted_features(
     features: Features | Sequence[Transform] | None, reference: object | None
 ) -> Features | None:
-    """What the caller of build gave, fitted: a list of transforms that are not is fitted on the reference frame.
+    """What the caller of build gave, fitted: a list of transforms that are not is fitted on the
+    reference frame.
 
-    TransformError for what is not fitted when there is no such frame, and for a list of transforms that are fitted:
-    only their Features know which columns they were fitted on.
+    TransformError for what is not fitted when there is no such frame, and for a list of transforms that
+    are fitted: only their Features know which columns they were fitted on.
     """
     if features is None:
         return None
@@ -39,8 +40,9 @@ def fitted_features(
             )
         if reference is None:
             raise TransformError(
-                "features= is a list of transforms that are not fitted; pass Features([...]).fit(train_frame), or the "
-                "training frame as reference="
+                "features= is a list of transforms that are not fitted; pass "
+                "Features([...]).fit(train_frame), "
+                "or the training frame as reference="
             )
         return Features(given).fit(reference)
     if not features.fitted:
@@ -60,7 +62,10 @@ def write_features(features: Features) -> dict[str, bytes]:
 
 
 def read_features(bundle: VerifiedBundle) -> Features | None:
-    """The fitted transforms of a bundle; None when it has none. BundleError or TransformError when unreadable."""
+    """The fitted transforms of a bundle; None when it has none.
+
+    BundleError or TransformError when unreadable.
+    """
     named = bundle.manifest.transforms
     if named is None:
         return None
@@ -80,8 +85,9 @@ def make_program(
 ) -> Program | None:
     """The program from a bundle's columns (`inputs`: name and datatype) to its model's matrix.
 
-    With features, theirs. Without, a LightGBM model's columns are cast to the type of its matrix, and an ONNX model
-    takes its own inputs (None). ModelError when the model does not take one matrix of the features' width.
+    With features, theirs. Without, a LightGBM model's columns are cast to the type of its matrix, and
+    an ONNX model takes its own inputs (None). ModelError when the model does not take one matrix of the
+    features' width.
     """
     if features is None and kind != lightgbm.KIND:
         return None

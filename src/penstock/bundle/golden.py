@@ -48,7 +48,10 @@ def batch_size(inputs: Sequence[Tensor], rows: int, max_rows: int) -> int:
 
 
 def run_batches(core: Version, manifest: Manifest, arrays: Arrays, size: int) -> Arrays:
-    """The outputs of all rows, `size` at a time. GoldenError when an output has not one row for each input row."""
+    """The outputs of all rows, `size` at a time.
+
+    GoldenError when an output has not one row for each input row.
+    """
     parts: dict[str, list[Array]] = {}
     for start in range(0, rows_of(arrays), size):
         batch = take_rows(arrays, start, start + size)

@@ -28,9 +28,9 @@ _GIT_TIMEOUT = 10.0  # seconds
 def lineage_of(given: Mapping[str, Any] | None, *, reference: object | None, kind: str) -> Lineage:
     """The lineage of a bundle that is built now, here.
 
-    `given` may hold `training_data` (a frame, or {"digest", "rows"}; else `reference` is taken), `parameters`,
-    `metrics`, `code_revision` (else git's, of the working folder), `author` (else the user); whatever else it holds
-    goes to `extra`. All must be JSON. BundleError names what is not.
+    `given` may hold `training_data` (a frame, or {"digest", "rows"}; else `reference` is taken),
+    `parameters`, `metrics`, `code_revision` (else git's, of the working folder), `author` (else the
+    user); whatever else it holds goes to `extra`. All must be JSON. BundleError names what is not.
     """
     fields = dict(given or {})
     known = {name: fields.pop(name) for name in _FIELDS if name in fields}
@@ -112,7 +112,9 @@ def _environment(kind: str) -> Environment:
 
 
 def _git_revision() -> str | None:
-    """The commit of the working folder, with `-dirty` when tracked files differ from it; None outside of git."""
+    """The commit of the working folder, with `-dirty` when tracked files differ from it; None outside
+    of git.
+    """
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

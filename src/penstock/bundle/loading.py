@@ -1,4 +1,6 @@
-"""Loading: from a folder to a version that can answer, verified, compared with its golden examples, and warm."""
+"""Loading: from a folder to a version that can answer, verified, compared with its golden examples, and
+warm.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ from penstock.bundle.golden import batch_size, check_golden, warm_up
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
+from penstock.models import lightgbm
 
 if TYPE_CHECKING:
-    from penstock._core import Executor, Program, Version
+    from penstock._core import Executor, Version
+    from penstock.transforms import Features
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ def open_bundle(
 ) -> LoadedBundle:
     """Verifies, loads, checks the golden examples and warms up.
 
-    The files are read once, into sealed memory, and everything is loaded from there; until this returns, a bundle takes
-    its size in memory beside the loaded model. `overrides` replace options of its model. Raises NotFoundError for no
-    such folder; BundleError, ModelError, TransformError, ConfigError or GoldenError (one line, with the version's name)
-    for what cannot be served.
+    The files are read once, into sealed memory, and everything is loaded from there; until this
+    returns, a bundle takes its size in memory beside the loaded model. `overrides` replace options of
+    its model. Raises NotFoundError for no such folder; BundleError, ModelError, TransformError,
+    ConfigError or GoldenError (one line, with the version's name) for what cannot be served.
     """
     with verify_bundle(path, limits=limits, keep=True, progress=progress) as bundle:
         manifest = bundle.manifest
@@ -56,13 +60,14 @@ def open_bundle(
                 manifest.model.kind, bundle.files[manifest.model.file].path, options
             )
             features = read_features(bundle)
-            columns = [(tensor.name, tensor.datatype) for tensor in manifest.inputs]
             core = make_version(
                 manifest.name,
                 manifest.version,
                 bundle.digest,
+                kind=manifest.model.kind,
                 executor=executor,
-                program=make_program(manifest.model.kind, executor, features, columns),
+                features=features,
+                columns=[(tensor.name, tensor.datatype) for tensor in manifest.inputs],
                 empty_is_missing=[tensor.name for tensor in manifest.inputs if tensor.empty_is_missing],
                 max_rows=manifest.max_rows,
             )
@@ -77,12 +82,14 @@ def make_version(
     version: str,
     digest: str,
     *,
+    kind: str,
     executor: Executor,
-    program: Program | None,
+    features: Features | None,
+    columns: Sequence[tuple[str, str]],
     empty_is_missing: Sequence[str],
     max_rows: int,
 ) -> Version:
-    """The core's version of these parts. ModelError when they do not fit together."""
+    """The core's version of these parts; `columns` as for make_program. ModelError when they do not fit together."""
     from penstock._core import Version
 
     try:
@@ -91,7 +98,11 @@ def make_version(
             version=version,
             digest=digest,
             executor=executor,
-            program=program,
+            program=make_program(kind, executor, features, columns),
+            # Casting FP64 to FP64 changes nothing, so a matrix of all columns needs no detour over columns.
+            matrix_passthrough=kind == lightgbm.KIND
+            and features is None
+            and all(datatype == "FP64" for _, datatype in columns),
             empty_is_missing=empty_is_missing,
             max_rows=max_rows,
         )

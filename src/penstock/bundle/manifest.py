@@ -1,7 +1,7 @@
 """The manifest, `bundle.json`: what a bundle is, and the digest of each of its files.
 
-Canonical form: JSON with sorted keys, two spaces of indent, UTF-8, one newline at the end. The SHA-256 of these bytes
-is the version's identity, so the same inputs give the same digest.
+Canonical form: JSON with sorted keys, two spaces of indent, UTF-8, one newline at the end. The SHA-256
+of these bytes is the version's identity, so the same inputs give the same digest.
 """
 
 from __future__ import annotations
@@ -243,7 +243,8 @@ def parse_manifest(data: bytes) -> Manifest:
     written = fields.get("format")
     if isinstance(written, int) and not isinstance(written, bool) and written > FORMAT:
         raise BundleError(
-            f"{FILE} was written by a later Penstock (format {written}); this one reads up to {FORMAT}. Upgrade Penstock."
+            f"{FILE} was written by a later Penstock (format {written}); this one reads up to {FORMAT}. "
+            f"Upgrade Penstock."
         )
     try:
         return Manifest.model_validate_json(data)

@@ -1,8 +1,8 @@
 """Placing: files and folders that appear whole or not at all.
 
-What is being written has a name that begins with a dot and ends in `.partial`, on the same file system as its place;
-servers that watch a repository pass such names over. A rename then shows it. A process killed before leaves only the
-hidden name behind.
+What is being written has a name that begins with a dot and ends in `.partial`, on the same file system
+as its place; servers that watch a repository pass such names over. A rename then shows it. A process
+killed before leaves only the hidden name behind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def _partial_name() -> str:
 
 @contextmanager
 def partial_folder(repository: Path) -> Iterator[Path]:
-    """A hidden folder in `repository`, which is made when missing; removed at the end unless `place` took it."""
+    """A hidden folder in `repository`, which is made when missing; removed at the end unless `place`
+    took it.
+    """
     try:
         repository.mkdir(parents=True, exist_ok=True)
         folder = repository / _partial_name()
@@ -64,8 +66,8 @@ def partial_file(target: Path) -> Iterator[IO[bytes]]:
 def place(folder: Path, repository: Path, name: str, version: str, *, overwrite: bool) -> Path:
     """Moves a finished folder to `repository/name/version`, in one step that readers see as before or after.
 
-    BundleError when that version exists and `overwrite` is false. With it, the two are exchanged and the old one is
-    removed afterwards.
+    BundleError when that version exists and `overwrite` is false. With it, the two are exchanged and
+    the old one is removed afterwards.
     """
     target = repository / name / version
     try:
@@ -77,9 +79,7 @@ def place(folder: Path, repository: Path, name: str, version: str, *, overwrite:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
             if not overwrite:
-                raise BundleError(
-                    f"{target} exists already. Versions do not change: give another version, or overwrite=True."
-                ) from error
+                raise version_exists(target) from error
             _rename(folder, target, _RENAME_EXCHANGE)
         sync_folder(target.parent)
         sync_folder(repository)
@@ -87,6 +87,11 @@ def place(folder: Path, repository: Path, name: str, version: str, *, overwrite:
         hint = " This file system cannot replace folders in one step." if error.errno == errno.EINVAL else ""
         raise BundleError(f"{target} cannot be written: {error.strerror}.{hint}") from error
     return target
+
+
+def version_exists(path: Path) -> BundleError:
+    """The error to raise for a version that is there already."""
+    return BundleError(f"{path} exists already. Versions do not change: give another one, or overwrite=True.")
 
 
 def sync_folder(path: Path) -> None:

@@ -1,7 +1,7 @@
 """SealedFile: the bytes of one file, read once into memory that nobody can change afterwards.
 
-Model libraries load from a path. Handing them the bundle's own path would let the file change between its check and
-its load; they get the path of this copy instead, so what was verified is what is loaded.
+Model libraries load from a path. Handing them the bundle's own path would let the file change between
+its check and its load; they get the path of this copy instead, so what was verified is what is loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ class SealedFile:
     """An anonymous file (memfd_create(2)), sealed against writing. Close it, or use it in a `with`."""
 
     def __init__(self, name: str, source: int, size: int) -> None:
-        """Reads at most `size` + 1 bytes of the open file descriptor `source`: one more tells that it is longer."""
+        """Reads at most `size` + 1 bytes of the open file descriptor `source`: one more tells that it
+        is longer.
+        """
         self._fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             self.sha256, self.size = copy_and_digest(source, size, self._fd)
@@ -63,7 +65,9 @@ class SealedFile:
 
 
 def copy_and_digest(source: int, size: int, target: int | None) -> tuple[str, int]:
-    """The SHA-256 and count of the next bytes of `source`, `size` + 1 at most; written to `target` where given."""
+    """The SHA-256 and count of the next bytes of `source`, `size` + 1 at most; written to `target`
+    where given.
+    """
     digest = hashlib.sha256()
     count = 0
     while piece := os.read(source, min(_CHUNK, size + 1 - count)):

@@ -1,7 +1,8 @@
 """Verification: a bundle is exactly what its manifest says, and the manifest is one that this Penstock reads.
 
-Nothing of the folder is trusted. Each file is opened relative to the folder's descriptor, without following links,
-must be a regular file, and is read once: with `keep`, the bytes that were hashed are the bytes that are loaded later.
+Nothing of the folder is trusted. Each file is opened relative to the folder's descriptor, without
+following links, must be a regular file, and is read once: with `keep`, the bytes that were hashed are
+the bytes that are loaded later.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def verify_bundle(
 ) -> VerifiedBundle:
     """Checks sizes, digests, and that nothing else lies in the folder.
 
-    Raises NotFoundError when there is no such folder, BundleError with one line that names the file otherwise.
+    Raises NotFoundError when there is no such folder, BundleError with one line that names the file
+    otherwise.
     """
     folder = Path(path)
     with _opened_folder(folder) as directory, ExitStack() as undo:
@@ -94,7 +96,8 @@ def verify_bundle(
                 )
             if sha256 != entry.sha256:
                 raise BundleError(
-                    f"{folder}: {name} has the SHA-256 {sha256}; {FILE} says {entry.sha256}. It was altered or damaged."
+                    f"{folder}: {name} has the SHA-256 {sha256}; {FILE} says {entry.sha256}. "
+                    f"It was altered or damaged."
                 )
         undo.pop_all()
     return VerifiedBundle(folder, manifest, digest, MappingProxyType(files))

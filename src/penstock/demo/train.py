@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,16 @@ def build_minutes(
     """A small network in ONNX: the arrival delay in minutes."""
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
     features = minutes_features().fit(training.frame, training.outcome)
     chosen = np.random.default_rng(NETWORK["random_state"]).permutation(len(training))[:NETWORK_ROWS]
     matrix = features.transform(training.frame.iloc[chosen], "FP32")
     network = MLPRegressor(**NETWORK, early_stopping=False)
-    network.fit(matrix, training.outcome.to_numpy()[chosen])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a few passes are enough to show the way
+        network.fit(matrix, training.outcome.to_numpy()[chosen])
     model = convert_sklearn(
         network,
         initial_types=[("features", FloatTensorType([None, matrix.shape[1]]))],

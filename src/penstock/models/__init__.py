@@ -1,8 +1,9 @@
 """The models that a bundle can hold.
 
-`prepare` turns what a user hands to `penstock.build` into the model's file; `load_executor` turns that file into an
-executor. One module a kind: `lightgbm`, `onnx`. A new kind is a module with `KIND`, `Options`, `recognizes`,
-`prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class in penstock.bundle.manifest.
+`prepare` turns what a user hands to `penstock.build` into the model's file; `load_executor` turns that
+file into an executor. One module a kind: `lightgbm`, `onnx`. A new kind is a module with `KIND`,
+`Options`, `recognizes`, `prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class in
+penstock.bundle.manifest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.errors import ModelError, NotFoundError
 from penstock.models import lightgbm, onnx
@@ -22,14 +23,27 @@ if TYPE_CHECKING:
 
 __all__ = ["PreparedModel", "load_executor", "prepare"]
 
-_KINDS = {lightgbm.KIND: lightgbm, onnx.KIND: onnx}
 _ACCEPTED = "a LightGBM Booster or its text file, an ONNX file, its bytes or a ModelProto"
 
 
-def prepare(model: object, options: Mapping[str, Any] | None = None) -> PreparedModel:
-    """The file, kind, options and feature names of `model`; `options` are those of its kind (`Options` of its module).
+class _Kind(Protocol):
+    """What each kind's module offers."""
 
-    Raises ModelError for what is no model, or of a kind that cannot be served; NotFoundError for a path that is none.
+    def recognizes(self, content: bytes) -> bool: ...
+    def prepare(self, model: object, options: dict[str, Any]) -> PreparedModel | None: ...
+    def prepare_file(self, content: bytes, source: str, options: dict[str, Any]) -> PreparedModel: ...
+    def load(self, path: str, options: ModelOptions) -> Executor: ...
+
+
+_KINDS: dict[str, _Kind] = {lightgbm.KIND: lightgbm, onnx.KIND: onnx}
+
+
+def prepare(model: object, options: Mapping[str, Any] | None = None) -> PreparedModel:
+    """The file, kind, options and feature names of `model`; `options` are those of its kind (`Options`
+    of its module).
+
+    Raises ModelError for what is no model, or of a kind that cannot be served; NotFoundError for a path
+    that is none.
     """
     given = dict(options or {})
     if isinstance(model, (str, os.PathLike)):
@@ -43,15 +57,18 @@ def prepare(model: object, options: Mapping[str, Any] | None = None) -> Prepared
     kind = type(model)
     if any(base.__module__.split(".")[0] == "sklearn" for base in kind.__mro__):
         raise ModelError(
-            f"A scikit-learn {kind.__name__} cannot be put in a bundle as it is. Convert it with skl2onnx.to_onnx and "
-            f"pass the result; or, where its last step is a LightGBM model, pass that as model= and its other steps "
-            f"as penstock.transforms in features=."
+            f"A scikit-learn {kind.__name__} cannot be put in a bundle as it is. Convert it with "
+            f"skl2onnx.to_onnx and pass the result; or, where its last step is a LightGBM model, pass it as "
+            f"model= and its other steps as penstock.transforms in features=."
         )
     raise ModelError(f"model is a {kind.__module__}.{kind.__qualname__}. Expected {_ACCEPTED}.")
 
 
 def load_executor(kind: str, path: str, options: ModelOptions) -> Executor:
-    """The executor of a model file that `prepare` made. ModelError, with the library's words, when it does not load."""
+    """The executor of a model file that `prepare` made.
+
+    ModelError, with the library's words, when it does not load.
+    """
     return _KINDS[kind].load(path, options)
 
 

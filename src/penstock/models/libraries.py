@@ -1,7 +1,7 @@
 """Where the model libraries of the installed wheels lie.
 
-The wheels are found without importing them: importing lightgbm takes seconds, and the core needs only the shared
-library inside.
+The wheels are found without importing them: importing lightgbm takes seconds, and the core needs only
+the shared library inside.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from penstock.errors import ModelError
 
 
 def onnxruntime_library() -> str:
-    """Path of `libonnxruntime.so*` in the onnxruntime wheel (also of onnxruntime-gpu, which has the same folder)."""
+    """Path of `libonnxruntime.so*` in the onnxruntime wheel (also of onnxruntime-gpu, which has the
+    same folder).
+    """
     return _library("onnxruntime", "capi", "libonnxruntime.so*", "ONNX models")
 
 

@@ -1,7 +1,9 @@
-"""LightGBM models: a Booster, a scikit-learn style estimator of lightgbm, or a text file that save_model wrote.
+"""LightGBM models: a Booster, a scikit-learn style estimator of lightgbm, or a text file that
+save_model wrote.
 
-The text format is LightGBM's own (`GBDT::SaveModelToString`): a header of `key=value` lines up to the first empty
-line, then the trees, the training parameters, and one line `pandas_categorical:` that its Python package appends.
+The text format is LightGBM's own (`GBDT::SaveModelToString`): a header of `key=value` lines up to the
+first empty line, then the trees, the training parameters, and one line `pandas_categorical:` that its
+Python package appends.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def prepare(model: object, options: dict[str, Any]) -> PreparedModel | None:
     if not _is_lightgbm(model, "Booster"):
         return None
     booster = cast(Any, model)
-    # As Booster.predict does: the best iteration of early stopping counts, unless predict starts at a later one.
+    # As Booster.predict does: the best iteration of early stopping counts, unless predict starts at a
+    # later one.
     if booster.best_iteration > 0 and not options.get("start_iteration"):
         options = {"num_iterations": int(booster.best_iteration), **options}
     text = booster.model_to_string(num_iteration=-1)
@@ -122,9 +125,9 @@ def _refuse_pandas_categorical(content: bytes, source: str) -> None:
     if value not in (b"", b"null", b"[]"):
         shown = value[:60].decode("utf-8", "replace")
         raise ModelError(
-            f"{source} was trained on pandas categorical columns ({shown}...): it expects pandas' codes, which callers "
-            f"do not have. Train it on the columns that penstock.transforms.OrdinalEncode gives, name them in "
-            f"categorical_feature=, and pass the transforms as features=."
+            f"{source} was trained on pandas categorical columns ({shown}...): it expects pandas' codes, "
+            f"which callers do not have. Train it on the columns that penstock.transforms.Ordinal gives, name them "
+            f"in categorical_feature=, and pass the transforms as features=."
         )
 
 

@@ -1,7 +1,7 @@
 """ONNX models: a file, its bytes, or a ModelProto, run by ONNX Runtime.
 
-The whole model must lie in one file: weights kept outside of it (ONNX's external data) would not be covered by the
-bundle's digests.
+The whole model must lie in one file: weights kept outside of it (ONNX's external data) would not be
+covered by the bundle's digests.
 """
 
 from __future__ import annotations

@@ -122,11 +122,13 @@ class Lifecycle:
                 raise NotFoundError(f"the policy of model '{name}' wants no version in {self._root / name}")
         while attempts := self._attempts(model, asked):
             for attempt in attempts:
-                error = attempt.done.result()
-                if error is not None:
-                    raise error
+                attempt.done.result()
         with self._lock:
-            missing = [v for v in asked if v not in model.slots or model.slots[v].serving is None]
+            slots = {v: model.slots[v] for v in asked if v in model.slots}
+            failures = [slot.failure for slot in slots.values() if slot.failure is not None]
+            missing = [v for v in asked if v not in slots or slots[v].serving is None]
+        if failures:  # since it was asked for: earlier ones are forgotten then
+            raise failures[0].error
         if missing:
             raise StatusError(UNAVAILABLE, f"{name}:{missing[0]} was unloaded again, or the server stops")
 
@@ -146,8 +148,9 @@ class Lifecycle:
             model.request_unload(version)
 
     def stop_taking(self) -> None:
-        """Tells callers that the server is not ready any more and starts no load; what is still sent is
-        answered.
+        """Tells callers that the server is not ready any more, and publishes nothing after that.
+
+        What is published already goes on answering.
         """
         with self._change():
             self._closed = True
@@ -227,11 +230,16 @@ class Lifecycle:
 
     def _show(self) -> None:
         """Publishes the whole, if anything is different from what callers see now."""
+        if self._closed:
+            if self._ready:
+                self._publish([model.published() for model in self.view.models.values()], False)
+                self._ready = False
+            return
         slots = [slot for model in self._models.values() for slot in model.slots.values()]
         settled = self._scanned and not any(
             slot.attempt is not None and slot.serving is None for slot in slots
         )
-        ready = (self._settled.is_set() or settled) and not self._closed
+        ready = self._settled.is_set() or settled
         view = RepositoryView({name: self._models[name].view() for name in sorted(self._models)})
         if view != self._view or ready != self._ready:
             self._publish([model.published() for model in view.models.values()], ready)
@@ -250,21 +258,18 @@ class Lifecycle:
 
     def _run(self, attempt: Attempt) -> None:
         """Loads, and takes the outcome over. `attempt.done` resolves last, whatever happens."""
-        error: Exception | None = None
         try:
             started = time.monotonic()
             try:
                 loaded = self._load(attempt.folder)
-            except Exception as caught:
-                error = caught
-                self._refuse(attempt, caught)
+            except Exception as error:
+                self._refuse(attempt, error)
             else:
                 self._accept(attempt, loaded, time.monotonic() - started)
-        except Exception as caught:
+        except Exception:
             _log.exception("the snapshot could not be published")
-            error = error or caught
         finally:
-            attempt.done.set_result(error)
+            attempt.done.set_result(None)
 
     def _accept(self, attempt: Attempt, loaded: Loaded, seconds: float) -> None:
         folder = attempt.folder

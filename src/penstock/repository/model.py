@@ -152,9 +152,8 @@ class ManagedModel:
             if alias in self.slots:
                 self._complain(f"alias {alias} is not used: a version has that name")
             elif slot is not None and (slot.serving is not None or not before):
-                served[alias] = (
-                    target  # with nothing before it, callers are told why its version is not ready
-                )
+                # With nothing before it, callers are told why its version is not ready.
+                served[alias] = target
             elif before:
                 served[alias] = before
         self.aliases = served

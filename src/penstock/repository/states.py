@@ -44,10 +44,10 @@ class Loaded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A load that is under way. `done` resolves once its outcome is published, to the error if it failed."""
+    """A load that is under way. `done` resolves once its outcome is published, good or bad."""
 
     folder: VersionFolder
-    done: Future[Exception | None]
+    done: Future[None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import onnx
 import pandas as pd
@@ -19,8 +20,9 @@ from onnx import TensorProto, helper
 from small_models import COLUMNS, booster, flights, linear, mixed, onnx_model
 
 import penstock
+from penstock import transforms as t
 from penstock.bundle.verify import verify_bundle
-from penstock.errors import BundleError, GoldenError, InputError, ModelError
+from penstock.errors import BundleError, GoldenError, InputError, ModelError, TransformError
 
 CREATED = "2026-01-31T12:00:00Z"
 
@@ -204,13 +206,14 @@ def test_a_model_whose_answer_has_no_rows_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_that_refuses_invented_values_asks_for_examples(tmp_path: Path) -> None:
-    division = onnx_model(
+    threes = onnx_model(
         [helper.make_node("Reshape", ["x", "n"], ["y"])],
-        [("x", TensorProto.FLOAT, [None, 2]), ("n", TensorProto.INT64, [2])],
+        [("x", TensorProto.FLOAT, [None, 2])],
         [("y", TensorProto.FLOAT, [None, None])],
+        [helper.make_tensor("n", TensorProto.INT64, [2], [3, -1])],
     )
     with pytest.raises(GoldenError, match=r"values were invented: build the bundle with examples="):
-        build(tmp_path, division)
+        build(tmp_path, threes)
 
 
 @pytest.mark.parametrize(
@@ -296,6 +299,86 @@ def test_an_unwritable_repository_is_said(tmp_path: Path) -> None:
         build(tmp_path / "file", booster())
 
 
+def features() -> t.Features:
+    return t.Features([t.Standardize(["distance", "wind"]), t.Ordinal("carrier")]).fit(carriers(300, 1))
+
+
+def carriers(rows: int = 60, seed: int = 5) -> pd.DataFrame:
+    frame = flights(rows, seed)
+    frame["carrier"] = np.where(frame["hour"] > 0, "AA", "UA")
+    frame.loc[::7, "carrier"] = None
+    return frame
+
+
+def test_features_become_columns_of_the_bundle_and_strings_may_be_missing(tmp_path: Path) -> None:
+    fitted, train = features(), carriers(300, 1)
+    matrix = pd.DataFrame(fitted.transform(train), columns=fitted.output_names)
+    model = lgb.train(
+        {"objective": "regression", "verbose": -1, "num_threads": 1}, lgb.Dataset(matrix, train["hour"]), 5
+    )
+    bundle = build(tmp_path, model, features=fitted, examples=carriers(12), reference=train)
+    assert [(i["name"], i["datatype"], i["empty_is_missing"]) for i in manifest_of(bundle)["inputs"]] == [
+        ("distance", "FP64", False),
+        ("wind", "FP64", False),
+        ("carrier", "BYTES", True),
+    ]
+    rows = carriers(50, 8)
+    assert np.array_equal(
+        penstock.load(bundle).predict(rows)["prediction"], model.predict(fitted.transform(rows))
+    )
+    again = build(
+        tmp_path / "again", model, features=fitted, examples=carriers(12), reference=train, created=CREATED
+    )
+    same = build(
+        tmp_path / "same", model, features=fitted, examples=carriers(12), reference=train, created=CREATED
+    )
+    assert again.digest == same.digest
+
+
+def test_features_feed_the_single_input_of_an_onnx_model(tmp_path: Path) -> None:
+    fitted = features()
+    bundle = build(tmp_path, linear(), features=fitted, examples=carriers(9))
+    rows = carriers(20, 4)
+    weights = np.linspace(-1, 1, 3).astype(np.float32)
+    expected = fitted.transform(rows, "FP32") @ weights + np.float32(0.5)
+    assert penstock.load(bundle).predict(rows)["y"].ravel() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_transforms_that_are_not_fitted_are_fitted_on_the_reference(tmp_path: Path) -> None:
+    bundle = build(
+        tmp_path,
+        linear(columns=1),
+        features=[t.Standardize("distance")],
+        reference=flights(),
+        examples=flights(3),
+    )
+    assert [i["name"] for i in manifest_of(bundle)["inputs"]] == ["distance"]
+
+
+def test_features_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
+    one = t.Features([t.Standardize("distance")])
+    for model, given, words in [
+        (booster(), one.fit(flights()), "features give 1 columns; the model was trained on 3"),
+        (
+            booster(),
+            features(),
+            "Column 1 of the features is 'wind'; the model was trained with 'hour' there",
+        ),
+        (linear(), one.fit(flights()), "features give 1 columns; the model's input 'x' takes 3"),
+        (mixed(), features(), "Features give one matrix, and the model takes text BYTES"),
+        (booster(), t.Features([t.Standardize("distance")]), "features= is not fitted"),
+        (booster(), [t.Standardize("distance")], "transforms that are not fitted"),
+        (booster(), list(features().transforms), "pass the Features object"),
+    ]:
+        with pytest.raises((ModelError, TransformError), match=words):
+            build(tmp_path, model, features=given)
+    with pytest.raises(BundleError, match="the features say their inputs"):
+        build(tmp_path, booster(), features=features(), inputs={"wind": "FP32"})
+    with pytest.raises(BundleError, match="an ONNX model keeps its own inputs"):
+        build(tmp_path, linear(), inputs={"x": "FP32"})
+    assert nothing_visible(tmp_path)
+
+
 def test_every_file_is_listed_with_its_digest_and_size(tmp_path: Path) -> None:
     bundle = build(tmp_path, booster(), examples=flights(2))
     for name, entry in manifest_of(bundle)["files"].items():
@@ -306,8 +389,6 @@ def test_every_file_is_listed_with_its_digest_and_size(tmp_path: Path) -> None:
 
 def test_a_matrix_trained_model_has_generic_columns(tmp_path: Path) -> None:
     frame = pd.DataFrame(flights().to_numpy(), columns=list(COLUMNS))
-    import lightgbm as lgb
-
     model = lgb.train(
         {"objective": "regression", "verbose": -1, "num_threads": 1},
         lgb.Dataset(frame.to_numpy(), frame["hour"]),

@@ -233,7 +233,7 @@ class Session:
         repeats: int = 1,
         dtypes: tuple[str, ...] = (),
     ) -> list[np.ndarray[Any, Any]]:
-        """Arrays in the order of the inputs; BYTES as object arrays of bytes. `dtypes` overrides the model's."""
+        """Arrays by position; BYTES as object arrays of bytes. `dtypes` overrides the model's."""
         if wanted is None:
             wanted = tuple(range(len(self.model.outputs)))
         keep: list[Any] = []

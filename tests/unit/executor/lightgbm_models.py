@@ -29,10 +29,10 @@ def target(x: Matrix) -> Matrix:
     return clean[:, 0] * clean[:, 1] + clean[:, 2] + (clean[:, 5] % 7 == 3) * 2.0
 
 
-def train(kind: str, rounds: int = 20) -> lightgbm.Booster:
+def train(kind: str, rounds: int = 20, leaves: int = 31) -> lightgbm.Booster:
     x = features()
     y = target(x)
-    parameters: dict[str, Any] = dict(QUIET)
+    parameters: dict[str, Any] = {**QUIET, "num_leaves": leaves}
     categories: list[int] = []
     if kind == "binary":
         parameters |= {"objective": "binary"}

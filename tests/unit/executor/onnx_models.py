@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def mlp(path: Path, widths: Sequence[int] = (32, 64, 64, 1), seed: int = 7) -> P
     nodes = []
     name = "x"
     last = len(widths) - 2
-    for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
         constants[f"w{layer}"] = (rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in)).astype(np.float32)
         constants[f"b{layer}"] = rng.normal(size=fan_out).astype(np.float32)
         out = "y" if layer == last else f"z{layer}"

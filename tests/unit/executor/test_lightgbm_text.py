@@ -11,8 +11,8 @@ import pytest
 from executor_probe import INVALID_ARGUMENT, Failure, Probe
 
 
-def text_of(kind: str, rounds: int = 6) -> str:
-    return str(lightgbm_models.train(kind, rounds).model_to_string())
+def text_of(kind: str, rounds: int = 6, leaves: int = 31) -> str:
+    return str(lightgbm_models.train(kind, rounds, leaves).model_to_string())
 
 
 def resized(text: str) -> str:
@@ -144,6 +144,9 @@ ITEMS = [
     ("regression", "right_child", 0, "-5000", "expected a whole number from"),
     ("regression", "left_child", 1, "0", "node 0 is reached twice"),
     ("regression", "left_child", 0, "-1", "is reached twice|are reached from the root"),
+    ("regression", "leaf_value", 0, "1e400", "expected a number"),
+    ("regression", "split_gain", 0, ".5", "expected a number"),
+    ("linear leaves", "leaf_const", 0, "5e-324", "too near to zero"),
     ("linear leaves", "num_features", 1, "-1", "expected a whole number from 0 to 6"),
     ("linear leaves", "leaf_features", 0, "6", "expected a whole number from 0 to 5"),
     ("categories", "cat_boundaries", 1, "-1", "expected a whole number from 0"),
@@ -164,6 +167,12 @@ def test_a_wrong_value_is_named_with_its_place(
     with pytest.raises(Failure, match=f"tree 2: .*({words})") as refused:
         probe.check_lightgbm_text(in_tree(text, 2, field, " ".join(values)).encode())
     assert refused.value.code == INVALID_ARGUMENT
+
+
+def test_the_smallest_numbers_are_numbers(probe: Probe) -> None:
+    text = text_of("regression")
+    values = ["5e-324", "-1e-310", "nan", "inf", "-inf", "-0", "1e+20", *field_of(text, 2, "leaf_value")[7:]]
+    probe.check_lightgbm_text(in_tree(text, 2, "leaf_value", " ".join(values)).encode())
 
 
 def test_two_nodes_that_are_each_others_child_are_refused(probe: Probe) -> None:
@@ -211,32 +220,31 @@ whole = pathlib.Path({path!r}).read_text()
 target = pathlib.Path({target!r})
 x = np.array([[v] * 6 for v in (np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 39.0, 1e300)])
 random = random.Random({seed})
-numbers = ["0", "-1", "1", "2", "7", "99", "-99", "1000000", "2147483647", "-2147483648", "4294967296", "1e9", "nan", ""]
+numbers = ["0", "-1", "1", "2", "7", "99", "-99", "1000000", "2147483647", "-2147483648", "4294967296", "1e9",
+    "1e400", "1e-400", "5e-324", "nan", "inf", ".5", "5.", "007", "+1", "0x1", ""]
 tokens = [m.span() for m in re.finditer(r"(?<=[ =:])[^ =:\\n]+", whole[: whole.index("end of trees")])]
 lines = whole.splitlines(keepends=True)
 served = refused = 0
 for trial in range({trials}):
     text = whole
     kind = trial % 5
-    if kind == 0:  # a number becomes another, and the sizes are put right so that it is reached
+    if kind == 0:  # a number becomes another
         for _ in range(1 + trial % 2):
             start, stop = random.choice(tokens)
             text = whole[:start] + random.choice(numbers) + whole[stop:]
-        text = damage.resized(text)
     elif kind == 1:  # two numbers change places
         a, b = sorted(random.sample(tokens, 2))
         text = whole[: a[0]] + whole[b[0] : b[1]] + whole[a[1] : b[0]] + whole[a[0] : a[1]] + whole[b[1] :]
-        text = damage.resized(text) if "Tree=0\\n" in text else text
     elif kind == 2:  # a byte flips
         at = random.randrange(len(whole))
         text = whole[:at] + chr(random.randrange(1, 127)) + whole[at + 1 :]
     elif kind == 3:  # a line is dropped or doubled
         at = random.randrange(len(lines))
         text = "".join(lines[:at] + lines[at : at + 1] * random.choice([0, 2]) + lines[at + 1 :])
-        if "Tree=0\\n" in text and "end of trees" in text:
-            text = damage.resized(text)
     else:  # the file is cut
         text = whole[: random.randrange(len(whole))]
+    if kind in (0, 1, 3) and "Tree=0\\n" in text and "end of trees" in text:
+        text = damage.resized(text)
     target.write_text(text)
     try:
         model = probe.lightgbm(target)
@@ -255,10 +263,10 @@ print(served, refused)
 @pytest.mark.parametrize("kind", ["multiclass", "categories", "linear leaves", "one against all", "stumps"])
 def test_no_damage_ends_or_hangs_the_process(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.txt"
-    path.write_text(text_of(kind, 4))
-    code = FUZZ.format(path=str(path), target=str(tmp_path / "damaged.txt"), seed=11, trials=1000)
+    path.write_text(text_of(kind, 3, leaves=8))
+    code = FUZZ.format(path=str(path), target=str(tmp_path / "damaged.txt"), seed=11, trials=600)
     done = executor_probe.child(code, MALLOC_PERTURB_="165")
     assert done.returncode == 0, done.stderr[-2000:]
     served, refused = map(int, done.stdout.split()[-2:])
-    assert served > 50
-    assert refused > 300
+    assert served > 30
+    assert refused > 100

@@ -1,0 +1,501 @@
+"""The server as a whole, real bundles and independent clients: its life, and the RPCs that Python answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as triton
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from onnx import TensorProto, helper
+from tritonclient.utils import InferenceServerException
+
+import penstock
+from penstock import _proto
+from penstock.config import Settings, load_settings
+from penstock.errors import ServerError
+from penstock.server import Server
+
+WAIT_S = 30.0
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def scale_model(factor: float) -> onnx.ModelProto:
+    """y = factor * x over [n, 3]."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y"))
+    constant = helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor])
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])], "scale", [x], [y], [constant]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Versions 1, 2 and 3 of the model `scale`, which multiply by 1, 2 and 3."""
+    root = tmp_path_factory.mktemp("bundles")
+    for version in ("1", "2", "3"):
+        penstock.build(
+            root,
+            name="scale",
+            version=version,
+            model=scale_model(float(version)),
+            examples={"x": X},
+            max_rows=64,
+        )
+    return root / "scale"
+
+
+class Disk:
+    """A repository, filled from the built versions as a deployment would: copied aside, then renamed."""
+
+    def __init__(self, root: Path, bundles: Path) -> None:
+        self.root = root
+        self.bundles = bundles
+        (root / "scale").mkdir(parents=True)
+
+    def put(self, version: str, *, corrupt: bool = False) -> None:
+        partial = self.root / "scale" / f".{version}.partial"
+        shutil.copytree(self.bundles / version, partial)
+        if corrupt:
+            model = partial / "model.onnx"
+            model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+        partial.rename(self.root / "scale" / version)
+
+    def alias(self, **aliases: str) -> None:
+        (self.root / "scale" / "aliases.json").write_text(json.dumps(aliases))
+
+
+@pytest.fixture
+def disk(tmp_path: Path, bundles: Path) -> Disk:
+    return Disk(tmp_path / "repository", bundles)
+
+
+def settings(disk: Disk, **overrides: object) -> Settings:
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load_settings(
+        overrides={"server.port": 0, "server.loops": 2, "repository.path": str(disk.root), **dotted},
+        environment={},
+    )
+
+
+class Running:
+    """A server in this process, what it announced, and clients of it."""
+
+    def __init__(self, disk: Disk, **overrides: object) -> None:
+        self.lines: list[str] = []
+        self.server = Server(settings(disk, **overrides), announce=self.lines.append)
+        self.server.start()
+        assert self.server.wait_ready(WAIT_S)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
+        self.client = triton.InferenceServerClient(f"127.0.0.1:{self.server.port}")
+
+    def infer(self, version: str = "") -> tuple[str, float]:
+        """The version that answered, and its factor."""
+        given = triton.InferInput("x", X.shape, "FP32")
+        given.set_data_from_numpy(X)
+        result = self.client.infer("scale", [given], model_version=version, client_timeout=WAIT_S)
+        y = result.as_numpy("y")
+        factor = float(y[0, 1])
+        np.testing.assert_array_equal(y, X * np.float32(factor))
+        return result.get_response().model_version, factor
+
+    def call(self, method: str, request: Any, reply: Any) -> Any:
+        """One unary call through grpcio; raises grpc.RpcError."""
+        path = f"/inference.GRPCInferenceService/{method}"
+        answer = self.channel.unary_unary(path, lambda m: m.SerializeToString(), reply.FromString)
+        return answer(request, timeout=WAIT_S)
+
+    def load(self, version: str = "") -> None:
+        request = _proto.RepositoryModelLoadRequest(model_name="scale")
+        if version:
+            request.parameters["version"].string_param = version
+        self.call("RepositoryModelLoad", request, _proto.RepositoryModelLoadResponse)
+
+    def unload(self, version: str = "") -> None:
+        request = _proto.RepositoryModelUnloadRequest(model_name="scale")
+        if version:
+            request.parameters["version"].string_param = version
+        self.call("RepositoryModelUnload", request, _proto.RepositoryModelUnloadResponse)
+
+    def index(self) -> dict[str, tuple[str, str]]:
+        return {m.version: (m.state, m.reason) for m in self.client.get_model_repository_index().models}
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < end, self.lines
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        self.client.close()
+        self.channel.close()
+        self.server.stop(WAIT_S)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(disk: Disk) -> Iterator[Start]:
+    started: list[Running] = []
+
+    def begin(**overrides: object) -> Running:
+        started.append(Running(disk, **overrides))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.close()
+
+
+def test_the_newest_version_answers_and_describes_itself(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    disk.put("2")
+    running = start()
+    assert running.infer() == ("2", 2.0)
+    assert running.client.is_server_live()
+    assert running.client.is_server_ready()
+    assert running.client.is_model_ready("scale")
+    server = running.client.get_server_metadata()
+    assert (server.name, server.version) == ("penstock", penstock.__version__)
+    metadata = running.client.get_model_metadata("scale")
+    assert [(t.name, t.datatype, list(t.shape)) for t in metadata.inputs] == [("x", "FP32", [-1, 3])]
+    assert [(t.name, t.datatype, list(t.shape)) for t in metadata.outputs] == [("y", "FP32", [-1, 3])]
+    assert (list(metadata.versions), metadata.platform) == (["2"], "onnxruntime_onnx")
+    config = running.client.get_model_config("scale").config
+    assert (config.max_batch_size, list(config.input[0].dims), config.backend) == (64, [3], "onnxruntime")
+    assert any(line.startswith("scale:2 ready in ") for line in running.lines)
+    assert running.index() == {"1": ("UNAVAILABLE", "not wanted by the model's policy"), "2": ("READY", "")}
+
+
+def test_statistics_count_what_was_answered(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start()
+    (before,) = running.client.get_inference_statistics("scale").model_stats
+    for _ in range(5):
+        running.infer()
+    (after,) = running.client.get_inference_statistics("scale").model_stats
+    assert after.inference_count - before.inference_count == 10
+    assert after.inference_stats.success.count - before.inference_stats.success.count == 5
+    assert 1 <= after.execution_count - before.execution_count <= 5
+    assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+    assert abs(after.last_inference - time.time() * 1000) < 60_000
+
+
+def test_a_version_with_the_wrong_digest_is_refused_in_one_line_and_the_rest_serves(
+    disk: Disk, start: Start
+) -> None:
+    disk.put("1")
+    disk.put("2", corrupt=True)
+    running = start()
+    assert running.infer() == ("1", 1.0)
+    (line,) = [line for line in running.lines if line.startswith("scale:2 refused: ")]
+    assert "model.onnx" in line
+    assert "SHA-256" in line
+    state, reason = running.index()["2"]
+    assert state == "UNAVAILABLE"
+    assert "SHA-256" in reason
+    with pytest.raises(InferenceServerException, match="SHA-256") as refused:
+        running.infer("2")
+    assert refused.value.status() == "StatusCode.UNAVAILABLE"
+
+
+def test_a_bundle_in_another_bundles_place_is_refused(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    shutil.copytree(disk.bundles / "2", disk.root / "scale" / "7")
+    running = start()
+    assert running.infer() == ("1", 1.0)
+    assert any("scale:7 refused" in line and "scale/2" in line for line in running.lines)
+
+
+def test_unknown_names_are_not_found_by_the_rpcs_that_python_answers(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start()
+    for ask in (running.client.get_model_metadata, running.client.get_model_config):
+        for name, version in (("nothing", ""), ("scale", "9")):
+            with pytest.raises(InferenceServerException) as refused:
+                ask(name, version)
+            assert refused.value.status() == "StatusCode.NOT_FOUND"
+
+
+def test_loads_and_unloads_are_refused_unless_the_settings_allow_them(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start()
+    for change in (running.load, running.unload):
+        with pytest.raises(grpc.RpcError) as refused:
+            change()
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "repository.allow_load_unload" in refused.value.details()
+    assert running.infer() == ("1", 1.0)
+
+
+def test_versions_are_loaded_and_unloaded_while_serving(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start(repository__allow_load_unload=True)
+    disk.put("2")
+    running.load()
+    assert running.infer() == ("2", 2.0)
+    running.load("1")
+    assert running.infer("1") == ("1", 1.0)
+    assert running.infer() == ("2", 2.0)
+    disk.put("3", corrupt=True)
+    with pytest.raises(grpc.RpcError, match="SHA-256") as failed:
+        running.load("3")
+    assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert running.infer() == ("2", 2.0)
+    running.unload("2")
+    assert running.infer() == ("1", 1.0)
+    running.unload()
+    with pytest.raises(InferenceServerException) as refused:
+        running.infer()
+    assert refused.value.status() == "StatusCode.UNAVAILABLE"
+    running.load()
+    assert running.infer() == ("2", 2.0)
+
+
+def test_aliases_name_versions_and_flip_while_the_server_watches(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    disk.put("2")
+    disk.alias(champion="1")
+    running = start(repository__watch=True, repository__watch_interval_s=0.05)
+    assert running.infer("champion") == ("1", 1.0)
+    disk.alias(champion="2", stable="2")
+    running.wait(lambda: running.infer("champion") == ("2", 2.0))
+    disk.put("3")
+    running.wait(
+        lambda: any(line.startswith("scale:3 ready") for line in running.lines) or "3" in running.index()
+    )
+    assert running.infer() == ("2", 2.0)
+
+
+def test_a_new_folder_replaces_the_old_version_without_a_failed_request(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start(repository__watch=True, repository__watch_interval_s=0.05)
+    answers: list[tuple[str, float]] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            answers.append(running.infer())
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        for version in ("2", "3"):
+            disk.put(version)
+            expected = (version, float(version))
+            running.wait(lambda expected=expected: bool(answers) and answers[-1] == expected)
+    finally:
+        done.set()
+        asker.join()
+    versions = [version for version, _ in answers]
+    assert versions == sorted(versions)
+    assert all(float(version) == factor for version, factor in answers)
+
+
+def test_reflection_tells_a_client_enough_to_call_what_it_never_saw(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start()
+    database = ProtoReflectionDescriptorDatabase(running.channel)
+    assert list(database.get_services()) == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
+    ]
+    service = DescriptorPool(database).FindServiceByName("inference.GRPCInferenceService")
+    assert "ModelInfer" in service.methods_by_name
+
+
+def test_a_port_that_is_taken_is_said_with_its_number(disk: Disk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=str(port)):
+            Server(settings(disk, server__port=port), announce=print).start()
+
+
+def test_a_repository_that_is_not_there_is_said_and_the_port_is_free_again(disk: Disk) -> None:
+    shutil.rmtree(disk.root)
+    server = Server(settings(disk), announce=print)
+    with pytest.raises(ServerError, match="cannot be read"):
+        server.start()
+    port = server.port
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_the_server_imports_no_model_library_and_no_client() -> None:
+    heavy = [
+        "grpc",
+        "lightgbm",
+        "numba",
+        "onnx",
+        "onnxruntime",
+        "pandas",
+        "polars",
+        "rich",
+        "scipy",
+        "sklearn",
+        "typer",
+    ]
+    script = f"import sys, penstock.server; print([name for name in {heavy!r} if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
+
+
+class Process:
+    """`serve` in a process of its own."""
+
+    SCRIPT = """
+import sys
+from penstock.config import load_settings
+from penstock.server import serve
+overrides = {"server.port": int(sys.argv[2]), "repository.path": sys.argv[1]}
+settings = load_settings(overrides=overrides, environment={})
+sys.exit(serve(settings, announce=lambda line: print(line, flush=True)))
+"""
+
+    def __init__(self, disk: Disk, port: int = 0) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.SCRIPT, str(disk.root), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(line.rstrip("\n") for line in self.process.stdout)
+
+    def wait_line(self, part: str) -> str:
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            for line in list(self.lines):
+                if part in line:
+                    return line
+            time.sleep(0.01)
+        raise AssertionError((part, self.lines))
+
+    def address(self) -> str:
+        self.wait_line("ready after")
+        return self.wait_line("listening on ").removeprefix("listening on ")
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def exit_status(self) -> int:
+        status = self.process.wait(WAIT_S)
+        self.reader.join()
+        return status
+
+
+@pytest.fixture
+def launch(disk: Disk) -> Iterator[Callable[..., Process]]:
+    launched: list[Process] = []
+
+    def begin(**options: int) -> Process:
+        launched.append(Process(disk, **options))
+        return launched[-1]
+
+    yield begin
+    for one in launched:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.exit_status()
+
+
+Launch = Callable[..., Process]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_server_with_exit_0(disk: Disk, launch: Launch, number: signal.Signals) -> None:
+    disk.put("1")
+    server = launch()
+    server.address()
+    server.signal(number)
+    assert server.exit_status() == 0
+    assert server.lines[-1] == "stopped"
+
+
+def _open_stream(channel: grpc.Channel, release: threading.Event) -> Any:
+    """A reflection stream that stays open until `release`; its first answer has come."""
+
+    def requests() -> Iterator[Any]:
+        yield _proto.reflection_v1.ServerReflectionRequest(list_services="")
+        release.wait(WAIT_S)
+
+    answers = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        lambda m: m.SerializeToString(),
+        _proto.reflection_v1.ServerReflectionResponse.FromString,
+    )(requests())
+    assert next(answers).list_services_response.service
+    return answers
+
+
+def test_an_open_stream_is_finished_before_the_server_stops(disk: Disk, launch: Launch) -> None:
+    disk.put("1")
+    server = launch()
+    release = threading.Event()
+    with grpc.insecure_channel(server.address()) as channel:
+        answers = _open_stream(channel, release)
+        server.signal(signal.SIGTERM)
+        server.wait_line("SIGTERM: finishing open requests")
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        release.set()
+        assert list(answers) == []
+        assert answers.code() is grpc.StatusCode.OK
+        assert server.exit_status() == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_the_process_at_once(
+    disk: Disk, launch: Launch, number: signal.Signals, status: int
+) -> None:
+    disk.put("1")
+    server = launch()
+    release = threading.Event()
+    with grpc.insecure_channel(server.address()) as channel:
+        answers = _open_stream(channel, release)
+        server.signal(signal.SIGTERM)
+        server.wait_line("SIGTERM: finishing open requests")
+        server.signal(number)
+        assert server.exit_status() == status
+        release.set()
+        assert answers.code() is not grpc.StatusCode.OK
+
+
+def test_sighup_reads_the_repository_again(disk: Disk, launch: Launch) -> None:
+    server = launch()
+    assert server.address()
+    server.wait_line("ready after")
+    disk.put("1")
+    server.signal(signal.SIGHUP)
+    server.wait_line("scale:1 ready in ")
+
+
+def test_a_port_in_use_is_one_line_and_exit_1(disk: Disk, launch: Launch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = launch(port=port)
+        assert server.exit_status() == 1
+        (line,) = server.lines
+        assert str(port) in line

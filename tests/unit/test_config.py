@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.bundle.verify import Limits
+from penstock.config import BundleSection, Settings, load_settings
+from penstock.errors import ConfigError
+
+
+def load(tmp_path: Path, text: str, *, env: dict[str, str] | None = None, **overrides: object) -> Settings:
+    file = tmp_path / "penstock.toml"
+    file.write_text(text)
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load_settings(file, overrides=dotted, environment=env or {})
+
+
+def refusal(tmp_path: Path, text: str, *, env: dict[str, str] | None = None, **overrides: object) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text, env=env, **overrides)
+    return str(refused.value)
+
+
+def test_without_anything_the_server_listens_on_loopback_and_refuses_loads() -> None:
+    settings = load_settings(environment={})
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8001)
+    assert not settings.repository.allow_load_unload
+    assert settings.model("any").policy == "latest"
+
+
+def test_the_bundle_limits_are_those_of_bundles_by_default() -> None:
+    assert Limits(**BundleSection().model_dump()) == Limits()
+
+
+def test_every_section_is_read_from_the_file(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        [server]
+        port = 9000
+        drain_timeout_s = 5
+        [limits]
+        max_message_bytes = 4096
+        [repository]
+        path = "models"
+        watch = true
+        [bundle]
+        files = 8
+        [models.delay]
+        policy = ["1", "3"]
+        aliases = { champion = "1" }
+        options = { providers = ["cuda", "cpu"], fallback = true }
+        [models.fare]
+        latest_count = 2
+        """,
+    )
+    assert (settings.server.port, settings.server.drain_timeout_s) == (9000, 5.0)
+    assert settings.limits.max_message_bytes == 4096
+    assert (settings.repository.path, settings.repository.watch) == (Path("models"), True)
+    assert settings.bundle.files == 8
+    assert settings.model("delay").policy == ("1", "3")
+    assert settings.model("delay").aliases == {"champion": "1"}
+    assert settings.model("delay").options == {"providers": ["cuda", "cpu"], "fallback": True}
+    assert (settings.model("fare").policy, settings.model("fare").latest_count) == ("latest", 2)
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    text = "[server]\nhost = 'a'\nport = 1\nloops = 1\n"
+    env = {"PENSTOCK_SERVER_PORT": "2", "PENSTOCK_SERVER_LOOPS": "2", "PENSTOCK_OTHER": "x", "HOME": "/"}
+    server = load(tmp_path, text, env=env, server__loops=3).server
+    assert (server.host, server.port, server.loops) == ("a", 2, 3)
+
+
+def test_the_environment_is_read_as_the_type_of_each_setting() -> None:
+    settings = load_settings(
+        environment={
+            "PENSTOCK_SERVER_HOST": "8001",
+            "PENSTOCK_REPOSITORY_PATH": "/models",
+            "PENSTOCK_REPOSITORY_WATCH": "true",
+            "PENSTOCK_LIMITS_IDLE_TIMEOUT_S": "1.5",
+        }
+    )
+    assert settings.server.host == "8001"
+    assert settings.repository.path == Path("/models")
+    assert settings.repository.watch is True
+    assert settings.limits.idle_timeout_s == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[server]\nport = 70000", ["server.port", "65535", "got 70000"]),
+        ("[server]\nport = '8001'", ["server.port", "integer", "got '8001'"]),
+        ("[server]\nport = true", ["server.port", "integer", "got True"]),
+        ("[server]\nprot = 1", ["unknown key server.prot", "did you mean port?"]),
+        ("[serverr]", ["unknown key serverr", "did you mean server?"]),
+        ("[limits]\nzzz = 1", ["unknown key limits.zzz", "max_message_bytes"]),
+        (
+            "[limits]\nmax_buffered_bytes = 2048",
+            ["limits", "max_buffered_bytes (2048)", "max_message_bytes (67108864)"],
+        ),
+        ("[limits]\nkeepalive_timeout_s = nan", ["limits.keepalive_timeout_s", "finite"]),
+        (
+            "[models.delay]\npolicy = 'newest'",
+            ["models.delay.policy", 'expected "latest", "all"', "got 'newest'"],
+        ),
+        ("[models.delay]\npolicy = []", ["models.delay.policy", "a list of version names"]),
+        ("[models.delay]\npolicy = [1]", ["models.delay.policy", "got [1]"]),
+        ("[models.delay]\nalias = 1", ["unknown key models.delay.alias", "did you mean aliases?"]),
+        ("[models.delay.aliases]\nchampion = 2", ["models.delay.aliases.champion", "string", "got 2"]),
+        ("server = 3", ["server", "got 3"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file_what_came_and_what_was_expected(
+    tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    message = refusal(tmp_path, text)
+    for part in [str(tmp_path / "penstock.toml"), *parts]:
+        assert part in message
+
+
+def test_every_wrong_value_is_told_with_where_it_came_from(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        "[server]\nport = -1\n",
+        env={"PENSTOCK_SERVER_LOOPS": "many", "PENSTOCK_LIMITS_NOTHING": "1"},
+        repository__load_threads=0,
+    )
+    lines = message.splitlines()
+    assert any(line.startswith(f"{tmp_path}/penstock.toml: server.port") for line in lines)
+    assert any(
+        line.startswith("PENSTOCK_SERVER_LOOPS: server.loops") and "got 'many'" in line for line in lines
+    )
+    assert any(line.startswith("PENSTOCK_LIMITS_NOTHING: unknown key limits.nothing") for line in lines)
+    assert any(line.startswith("command line: repository.load_threads") for line in lines)
+    assert len(lines) == 4
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: the configuration cannot be read: No such file"):
+        load_settings(tmp_path / "nowhere.toml", environment={})
+    assert "not a TOML file" in refusal(tmp_path, "[server")
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings(environment={}).server.port = 1  # type: ignore[misc]

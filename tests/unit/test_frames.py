@@ -1,0 +1,243 @@
+"""One meaning for a value, whatever frame it came in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from penstock.errors import InputError
+from penstock.frames import DATATYPES, as_datatype, columns_of, datatype_of, row_count
+
+NAN = float("nan")
+CARRIERS = ["AA", None, "Zürich"]
+
+
+def frames_of(columns: dict[str, list[Any]]) -> list[Any]:
+    return [
+        columns,
+        {name: tuple(values) for name, values in columns.items()},
+        pd.DataFrame(columns),
+        pl.DataFrame(columns, strict=False),
+        pa.table(columns),
+        {name: pd.Series(values) for name, values in columns.items()},
+        {name: pl.Series(values, strict=False) for name, values in columns.items()},
+        {name: np.array(values, object) for name, values in columns.items()},
+    ]
+
+
+@pytest.mark.parametrize(
+    "frame", frames_of({"carrier": CARRIERS, "delay": [1.5, None, 3.0], "hour": [1, 2, 3]})
+)
+def test_every_kind_of_frame_gives_the_same_columns(frame: Any) -> None:
+    columns = columns_of(frame)
+    assert list(columns) == ["carrier", "delay", "hour"]
+    assert columns.rows == row_count(frame) == 3
+    assert {name: datatype_of(columns[name]) for name in columns} == {
+        "carrier": "BYTES",
+        "delay": "FP64",
+        "hour": "INT64",
+    }
+    assert as_datatype(columns["carrier"], "BYTES", "carrier") == CARRIERS
+    np.testing.assert_array_equal(as_datatype(columns["delay"], "FP64", "delay"), [1.5, NAN, 3.0])
+    np.testing.assert_array_equal(as_datatype(columns["hour"], "INT64", "hour"), [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["AA", None],
+        ["AA", NAN],
+        ["AA", pd.NA],
+        np.array(["AA", None], object),
+        pd.Series(["AA", None]),
+        pd.Series(["AA", None], dtype="string"),
+        pd.Series(["AA", None], dtype=object),
+        pd.Series(["AA", None], dtype="category"),
+        pl.Series(["AA", None]),
+        pl.Series(["AA", None], dtype=pl.Categorical),
+        pl.Series(["AA", None], dtype=pl.Enum(["AA"])),
+        pa.chunked_array([["AA", None]]),
+        pa.chunked_array([pa.array(["AA", None]).dictionary_encode()]),
+    ],
+)
+def test_every_missing_string_is_none(column: Any) -> None:
+    assert datatype_of(column) == "BYTES"
+    assert as_datatype(column, "BYTES", "x") == ["AA", None]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1, None],
+        [1.0, NAN],
+        [1, pd.NA],
+        [True, None],
+        pd.Series([1, None], dtype="Int64"),
+        pd.Series([1.0, None], dtype="Float64"),
+        pd.Series([True, None], dtype="boolean"),
+        pd.Series([True, None], dtype=object),
+        pd.Series([1, None], dtype="category"),
+        pl.Series([1, None]),
+        pl.Series([True, None]),
+        pa.chunked_array([[1, None]]),
+        np.array([1.0, None], object),
+    ],
+)
+def test_every_missing_number_is_nan_and_makes_the_column_floating_point(column: Any) -> None:
+    assert datatype_of(column) == "FP64"
+    np.testing.assert_array_equal(as_datatype(column, "FP64", "x"), [1.0, NAN])
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), DATATYPES.items())
+def test_arrays_keep_their_type(datatype: str, dtype: np.dtype[Any]) -> None:
+    for column in (
+        np.ones(3, dtype),
+        np.ones(3, dtype.newbyteorder(">")),
+        np.ones((3, 1), dtype),
+        np.ones(6, dtype)[::2],
+    ):
+        assert datatype_of(column) == datatype
+        made = as_datatype(column, datatype, "x")
+        assert isinstance(made, np.ndarray)
+        assert made.dtype == dtype
+        assert made.flags.c_contiguous
+        np.testing.assert_array_equal(made, np.ones(3, dtype))
+
+
+def test_text_of_numpy_and_bytes_are_text() -> None:
+    assert as_datatype(np.array(["a", "ü"]), "BYTES", "x") == ["a", "ü"]
+    assert as_datatype(np.array([b"a", b"b"]), "BYTES", "x") == [b"a", b"b"]
+    assert as_datatype([b"\xff", "a", None], "BYTES", "x") == [b"\xff", "a", None]
+
+
+@pytest.mark.parametrize(
+    "column", [pd.Series([None, None], dtype="str"), pl.Series([None, None], dtype=pl.String)]
+)
+def test_text_without_a_value_is_still_text(column: Any) -> None:
+    assert datatype_of(column) == "BYTES"
+    assert as_datatype(column, "BYTES", "x") == [None, None]
+
+
+def test_a_column_of_nothing_fits_text_and_floating_point() -> None:
+    assert as_datatype([None, NAN], "BYTES", "x") == [None, None]
+    assert np.isnan(np.asarray(as_datatype([None, NAN], "FP32", "x"))).all()
+    with pytest.raises(InputError, match="'x': row 0 is nan"):
+        as_datatype([None], "INT64", "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "datatype"),
+    [
+        (np.array([1.0, 2.0]), "INT64"),
+        (np.array([1, 2]), "UINT8"),
+        (np.array([2**63, 1], np.uint64), "FP32"),
+        (np.array([0.0, 1.0]), "BOOL"),
+        (np.array([True, False]), "INT8"),
+        (np.array([0.1, NAN]), "FP32"),
+        (np.array([np.inf, 1.0]), "FP16"),
+    ],
+)
+def test_conversions_that_lose_nothing_but_precision_are_made(values: Any, datatype: str) -> None:
+    np.testing.assert_array_equal(as_datatype(values, datatype, "x"), values.astype(DATATYPES[datatype]))
+
+
+@pytest.mark.parametrize(
+    ("values", "datatype", "said"),
+    [
+        ([1.0, 0.5], "INT64", "row 1 is 0.5, which INT64 does not hold"),
+        ([1.0, NAN], "INT64", "row 1 is nan"),
+        ([np.inf], "INT32", "row 0 is inf"),
+        ([2.0**63], "INT64", "row 0 is 9.22"),
+        ([2.0**64], "UINT64", "row 0 is 1.84"),
+        ([300], "UINT8", "row 0 is 300"),
+        ([-1], "UINT64", "row 0 is -1"),
+        (np.array([2**63], np.uint64), "INT64", "row 0 is 9223372036854775808"),
+        ([2], "BOOL", "row 0 is 2"),
+        ([0.5], "BOOL", "row 0 is 0.5"),
+        ([1e300], "FP32", "row 0 is 1e\\+300"),
+        (["1"], "INT64", "expected INT64, got text such as '1'"),
+        ([1], "BYTES", "expected text \\(BYTES\\), got INT64 such as 1"),
+        ([1], "BF16", "NumPy has no BF16"),
+        (["a", 1], "BYTES", "values of type int, str came"),
+        ([2**70], "INT64", "values of type int came"),
+        ([datetime(2013, 1, 1)], "INT64", "values of type datetime came"),
+        (np.array(["2013-01-01"], "datetime64[D]"), "INT64", r"NumPy type datetime64\[D\] came"),
+        ([[1, 2], [3, 4]], "INT64", "values of type list came"),
+        ([1j], "FP64", "values of type complex came"),
+        (np.ones((2, 2)), "FP64", r"shape \[2, 2\] came"),
+        ("text", "BYTES", "str came, expected one value a row"),
+        (7, "INT64", "int came, expected one value a row"),
+        ({1, 2}, "INT64", "set came, expected an array"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_column_and_the_value(
+    values: Any, datatype: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=f"'x'.*{said}"):
+        as_datatype(values, datatype, "x")
+
+
+@given(
+    hnp.arrays(st.sampled_from([d for d in DATATYPES.values() if d.kind in "iu"]), st.integers(0, 20)),
+    st.data(),
+)
+def test_integers_come_back_from_whatever_type_took_them(
+    values: np.ndarray[Any, Any], data: st.DataObject
+) -> None:
+    datatype = data.draw(st.sampled_from(sorted(DATATYPES)))
+    try:
+        made = np.asarray(as_datatype(values, datatype, "x"))
+    except InputError:
+        return
+    if not datatype.startswith("FP"):
+        assert [int(value) for value in made] == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"a": [1, 2], "b": [1]}, "column 'b' has 1 rows, column 'a' has 2"),
+        ({"a": 1}, "column 'a': int came"),
+        (7, "a builtins.int cannot be read as a frame"),
+        (pl.DataFrame({"a": [1]}).lazy(), "cannot be read as a frame"),
+        (np.ones(3), r"shape \[3\] came"),
+        (np.ones((3, 2)), "no column names"),
+    ],
+)
+def test_what_is_no_frame_is_refused(frame: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        columns_of(frame)
+
+
+def test_a_matrix_takes_its_names_from_the_caller() -> None:
+    columns = columns_of(np.array([[1.0, 2.0], [3.0, 4.0]]), ["a", "b"])
+    np.testing.assert_array_equal(columns["b"], [2.0, 4.0])
+    with pytest.raises(InputError, match="an array of 2 columns came, expected 3: a, b, c"):
+        columns_of(np.ones((1, 2)), ["a", "b", "c"])
+
+
+def test_a_column_of_dates_disturbs_nobody_until_it_is_used() -> None:
+    columns = columns_of(pd.DataFrame({"when": [datetime(2013, 1, 1)], "delay": [1.0]}))
+    np.testing.assert_array_equal(columns["delay"], [1.0])
+    with pytest.raises(InputError, match="'when'.*datetime64"):
+        datatype_of(columns["when"], "when")
+
+
+def test_importing_penstock_and_its_transforms_loads_no_frame_library() -> None:
+    code = (
+        "import sys, penstock, penstock.frames, penstock.transforms;"
+        "print([m for m in ('pandas', 'polars', 'pyarrow', 'narwhals', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
