@@ -102,6 +102,11 @@ class ServerProcess:
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used so far, in user and kernel mode."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _wait_until_ready(self, began: float, limit: float = 60) -> None:
         """Asks ServerReady as soon as the port accepts, every millisecond."""
         assert self._process is not None

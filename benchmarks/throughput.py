@@ -45,23 +45,68 @@ class Scenario:
         return ratio >= required if self.measure == "throughput" else ratio <= required
 
 
-BUSY = Scenario("8 connections x 4 streams, requests/s", 8, 4, "throughput")
-SINGLE = Scenario("1 connection x 1 stream, mean us", 1, 1, "latency")
+BUSY = Scenario("8 x 4, requests/s", 8, 4, "throughput")
+SINGLE = Scenario("1 x 1, mean us", 1, 1, "latency")
 REQUIRED = {("mlp", BUSY): 20.0, ("mlp", SINGLE): 0.5}
+
+
+class Side:
+    """A server under load: its measured values, round by round, and the processor time of each request."""
+
+    def __init__(self, server: ServerProcess, model: Model, body: Path, core: int | None) -> None:
+        self.server, self._model, self._body, self._core = server, model, body, core
+        self._answer_bytes = self.check()
+
+    def check(self) -> int:
+        """Asks once through grpcio, which sees the gRPC status, and compares with the library's own answer.
+
+        Returns the answer's bytes.
+        """
+        answer = self.server.infer(self._model.request())
+        expected = self._model.expected
+        values = np.frombuffer(answer.raw_output_contents[0], expected.dtype).reshape(answer.outputs[0].shape)
+        if answer.id != "bench" or not np.allclose(values, expected, rtol=1e-6, atol=0):
+            sys.exit(
+                f"bench: {self.server.name} answers {values} for {self._model.name}; expected {expected}"
+            )
+        return int(answer.ByteSize())
+
+    def drive(self, scenario: Scenario, requests: int) -> tuple[h2load.Load, float]:
+        """One run of h2load, and the server's processor time for each request, in microseconds."""
+        before = self.server.cpu_seconds()
+        load = h2load.run(
+            self.server.port,
+            self._body,
+            connections=scenario.connections,
+            streams=scenario.streams,
+            requests=requests,
+            answer_bytes=self._answer_bytes,
+            core=self._core,
+        )
+        return load, (self.server.cpu_seconds() - before) / requests * 1e6
+
+    def requests_for(self, scenario: Scenario, seconds: float) -> int:
+        """Warms up; about how many requests take that long."""
+        rate = self.drive(scenario, 400)[0].requests_per_second
+        rate = self.drive(scenario, max(400, int(rate * 0.2)))[0].requests_per_second
+        return max(200, int(rate * seconds))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `ratios` is Penstock's value over the peer's, one for each half round."""
+    """One line of the table: values and processor time (us a request) of each run, in order."""
 
     model: str
     scenario: Scenario
     penstock: list[float]
     peer: list[float]
+    penstock_cpu: list[float]
+    peer_cpu: list[float]
     required: float | None
 
     @property
     def ratios(self) -> list[float]:
+        """Penstock's value over the peer's, one for each half of a round."""
         return [ours / theirs for ours, theirs in zip(self.penstock, self.peer, strict=True)]
 
     @property
@@ -73,64 +118,36 @@ class Row:
         return self.required is None or self.scenario.met(self.ratio, self.required)
 
     def text(self) -> str:
-        ratios, required = self.ratios, "-"
+        ratios, required = self.ratios, ""
         if self.required is not None:
             sign = ">=" if self.scenario.measure == "throughput" else "<="
-            required = f"{sign} {self.required:g}x {'yes' if self.met else 'MISSED'}"
+            required = f"{sign} {self.required:g}x: {'yes' if self.met else 'MISSED'}"
+        values = (statistics.median(v) for v in (self.penstock, self.peer, self.penstock_cpu, self.peer_cpu))
+        ours, theirs, our_cpu, their_cpu = (f"{value:>9,.0f}" for value in values)
         spread = f"{min(ratios):.3g}..{max(ratios):.3g}"
         return (
-            f"{self.model:<5}{self.scenario.name:<39}{statistics.median(self.penstock):>10,.0f}"
-            f"{statistics.median(self.peer):>10,.0f}{self.ratio:>8.3g}x  {spread:<14}{required}"
+            f"{self.model:<5}{self.scenario.name:<18}{ours} {theirs}  {self.ratio:>7.3g}x  {spread:<13}"
+            f"{our_cpu}{their_cpu}  {required}"
         )
 
 
-@dataclass(frozen=True)
-class Side:
-    """A server under load, and how long its correct answer is."""
-
-    server: ServerProcess
-    answer_bytes: int
-
-    @staticmethod
-    def checked(server: ServerProcess, model: Model) -> Side:
-        """Asks once through grpcio, which sees the gRPC status; compares with the library's own answer."""
-        answer = server.infer(model.request())
-        values = np.frombuffer(answer.raw_output_contents[0], model.expected.dtype).reshape(
-            answer.outputs[0].shape
-        )
-        if answer.id != "bench" or not np.allclose(values, model.expected, rtol=1e-6, atol=0):
-            raise SystemExit(f"{server.name} answers {values} for {model.name}; expected {model.expected}")
-        return Side(server, answer.ByteSize())
-
-    def drive(self, scenario: Scenario, body: Path, requests: int, core: int | None) -> h2load.Load:
-        return h2load.run(
-            self.server.port,
-            body,
-            connections=scenario.connections,
-            streams=scenario.streams,
-            requests=requests,
-            answer_bytes=self.answer_bytes,
-            core=core,
-        )
+HEADER = (
+    f"{'model':<5}{' load':<18}{'Penstock':>9} {'grpcio':>9}  {'ratio':>8}  {'range':<13}"
+    f"{'cpu us':>9}{'cpu us':>9}  required"
+)
 
 
-def compare(
-    model: Model, scenario: Scenario, ours: Side, theirs: Side, body: Path, options: argparse.Namespace
-) -> Row:
-    """The rounds of one model under one shape of load, each about `options.seconds` long on either side."""
-    core = options.cores[1] if options.cores else None
-    sides = (ours, theirs)
-    requests = []
-    for side in sides:
-        warm = side.drive(scenario, body, 400, core)
-        warm = side.drive(scenario, body, max(400, int(warm.requests_per_second * 0.2)), core)
-        requests.append(max(200, int(warm.requests_per_second * options.seconds)))
-    measured: tuple[list[float], list[float]] = ([], [])
+def compare(model: Model, scenario: Scenario, sides: tuple[Side, Side], options: argparse.Namespace) -> Row:
+    """The rounds of one model under one shape of load, each run about `options.seconds` long."""
+    requests = [side.requests_for(scenario, options.seconds) for side in sides]
+    values: tuple[list[float], list[float]] = ([], [])
+    cpu: tuple[list[float], list[float]] = ([], [])
     for _ in range(options.rounds):
         for which in (0, 1, 1, 0):
-            load = sides[which].drive(scenario, body, requests[which], core)
-            measured[which].append(scenario.value(load))
-    return Row(model.name, scenario, *measured, REQUIRED.get((model.name, scenario)))
+            load, used = sides[which].drive(scenario, requests[which])
+            values[which].append(scenario.value(load))
+            cpu[which].append(used)
+    return Row(model.name, scenario, *values, *cpu, REQUIRED.get((model.name, scenario)))
 
 
 def run(options: argparse.Namespace) -> list[Row]:
@@ -151,18 +168,16 @@ def run(options: argparse.Namespace) -> list[Row]:
             ServerProcess("grpcio asyncio", command, port, directory / "peer.log", cores=cores) as theirs,
         ):
             print(HEADER)
+            core = options.cores[1] if options.cores else None
             for model in models:
                 body = h2load.body_file(model.request(), directory, model.name)
-                sides = Side.checked(ours, model), Side.checked(theirs, model)
+                sides = Side(ours, model, body, core), Side(theirs, model, body, core)
                 for scenario in (BUSY, SINGLE):
-                    rows.append(compare(model, scenario, *sides, body, options))
+                    rows.append(compare(model, scenario, sides, options))
                     print(rows[-1].text(), flush=True)
-                if sides != (Side.checked(ours, model), Side.checked(theirs, model)):
-                    raise SystemExit(f"{model.name}: the answers after the load differ from those before")
+                for side in sides:
+                    side.check()
     return rows
-
-
-HEADER = f"{'model':<5}{'load':<39}{'penstock':>10}{'grpcio':>10}{'ratio':>9}  {'range':<14}required"
 
 
 def record(rows: list[Row], options: argparse.Namespace) -> dict[str, Any]:
@@ -184,12 +199,12 @@ def main() -> None:
     options = parser.parse_args()
     options.cores = None if options.no_pin else split_cores()
     if options.cores:
-        print(
-            f"Servers on core {options.cores[0]} (Penstock with one loop), h2load on core {options.cores[1]} (taskset)."
-        )
+        server, generator = options.cores
+        print(f"taskset: servers on core {server} (Penstock with one loop), h2load on core {generator}.")
     else:
         print("Nothing is pinned: servers and h2load share all cores.")
-    print(f"{options.rounds} rounds of Penstock, peer, peer, Penstock. Medians; ratio with its range.\n")
+    print(f"{options.rounds} rounds of Penstock, peer, peer, Penstock. Load: connections x streams.")
+    print("Medians, and the ratio's range; cpu: the servers' processor time for each request.\n")
     try:
         rows = run(options)
     except (h2load.LoadError, grpc.RpcError) as error:

@@ -45,7 +45,8 @@ std::optional<double> parse_real(std::string_view text) {
   if (rest.starts_with('-')) rest.remove_prefix(1);
   if (rest == "nan" || rest == "inf") return std::numeric_limits<double>::quiet_NaN();
   const auto digits = [&rest] {
-    const std::size_t count = std::min(rest.find_first_not_of("0123456789"), rest.size());
+    std::size_t count = 0;
+    while (count < rest.size() && rest[count] >= '0' && rest[count] <= '9') ++count;
     rest.remove_prefix(count);
     return count;
   };
@@ -65,7 +66,6 @@ std::optional<double> parse_real(std::string_view text) {
   const std::from_chars_result read = std::from_chars(text.data(), text.data() + text.size(), value);
   if (!rest.empty() || read.ec != std::errc{}) return std::nullopt;
   return value;
-};
 }
 
 // The words of a list; runs of blanks separate them, as they do for the library.
@@ -74,10 +74,13 @@ class Words {
   explicit Words(std::string_view text) noexcept : rest_(text) {}
 
   std::optional<std::string_view> next() noexcept {
-    rest_.remove_prefix(std::min(rest_.find_first_not_of(' '), rest_.size()));
-    if (rest_.empty()) return std::nullopt;
-    const std::string_view word = rest_.substr(0, rest_.find(' '));
-    rest_.remove_prefix(word.size());
+    std::size_t start = 0;
+    while (start < rest_.size() && rest_[start] == ' ') ++start;
+    if (start == rest_.size()) return std::nullopt;
+    std::size_t end = start;
+    while (end < rest_.size() && rest_[end] != ' ') ++end;
+    const std::string_view word = rest_.substr(start, end - start);
+    rest_.remove_prefix(end);
     return word;
   }
 
@@ -409,10 +412,12 @@ Status read_tree(std::string_view text, std::size_t index, std::int32_t features
 }  // namespace
 
 Status check_lightgbm_text(std::string_view text) {
-  if (const std::size_t at = text.find_first_of(std::string_view("\0\r", 2)); at != std::string_view::npos) {
+  if (const std::size_t at = text.find('\r'); at != std::string_view::npos) {
     return bad("byte " + std::to_string(at),
-               text[at] == '\r' ? "a carriage return: the file was altered when it was copied as text"
-                                : "a zero byte: this is no text file");
+               "a carriage return: the file was altered when it was copied as text");
+  }
+  if (const std::size_t at = text.find('\0'); at != std::string_view::npos) {
+    return bad("byte " + std::to_string(at), "a zero byte: this is no text file");
   }
   std::string_view rest = text;
   Header header;

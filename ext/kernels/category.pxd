@@ -113,7 +113,7 @@ cdef inline int64_t find_text(const Categories* categories, int64_t column, cons
                 return UNKNOWN
             begin = categories.keys[category]
             end = categories.keys[category + 1]
-            if begin >= 0 and end <= categories.text_size and end - begin == text.size:
+            if 0 <= begin <= end <= categories.text_size and end - begin == text.size:
                 if memcmp(categories.text + begin, text.data, <size_t>text.size) == 0:
                     return category
         at = (at + 1) & mask

@@ -26,6 +26,8 @@ class Outbox {
 
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ >= kHigh; }
+  // Messages kept until their bytes are written.
+  std::size_t kept() const noexcept { return kept_.size(); }
 
   // Writes what the socket takes. kDone: all of it.
   Moved flush(Transport& transport);

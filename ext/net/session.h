@@ -60,6 +60,8 @@ class Session {
   std::span<Stream* const> open() const noexcept { return open_; }
   // Bytes of answers that wait for the peer's window.
   std::size_t queued() const noexcept { return queued_; }
+  // Bytes of memory that unfinished requests and unsent answers hold.
+  std::size_t buffered() const noexcept { return buffered_; }
 
   // True when neither side has more to say.
   bool done() const noexcept;

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing for it would take longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from penstock import errors, transforms
     from penstock.bundle.build import build
     from penstock.client import AsyncClient, Client
@@ -31,6 +31,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'penstock' has no attribute '{name}'")
+    import importlib
+
     module_name, attribute = _LAZY[name]
     module = importlib.import_module(module_name)
     value = module if attribute is None else getattr(module, attribute)

@@ -1,5 +1,4 @@
-"""The settings of a server: one TOML file, overridden by PENSTOCK_* variables, overridden by the command
-line.
+"""The settings of a server: a TOML file, under PENSTOCK_* variables, under the command line.
 
 Every value is checked before anything starts. An error names the key, where its value came from, what came
 and what was expected; a key that does not exist is an error too, with the nearest one that does.

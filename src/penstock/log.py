@@ -1,8 +1,7 @@
-"""The server's log: one line a record on standard error, `2026-01-31T12:00:00.123Z WARNING penstock.rpc
-message`.
+"""The server's log on standard error: `2026-01-31T12:00:00.123Z WARNING penstock.rpc message`.
 
-A traceback follows its record's line. Control characters are escaped, so that text which came from a caller
-cannot forge a line.
+One line a record; a traceback follows its line. Control characters are escaped, so that text which came from
+a caller cannot forge a line.
 """
 
 from __future__ import annotations

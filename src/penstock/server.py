@@ -1,5 +1,4 @@
-"""The composition root: puts the data plane, the repository's life and the RPCs together, and ends them in
-order.
+"""The composition root: puts data plane, repository and RPCs together, and ends them in order.
 
 Nothing here waits on a caller's way: the data plane answers on its own threads, and this process's Python
 only loads, publishes and explains.
@@ -36,9 +35,7 @@ _log = logging.getLogger("penstock.server")
 
 
 class Server:
-    """One server in this process. start(), then wait_ready() and `port`; stop() ends it. Not to be started
-    again.
-    """
+    """One server in this process: start(), wait_ready(), `port`, stop(). Not to be started again."""
 
     def __init__(self, settings: Settings, *, announce: Announce) -> None:
         """`announce` is given one line for each thing that an operator should know, from any thread."""
@@ -67,9 +64,7 @@ class Server:
         )
 
     def start(self) -> None:
-        """Listens, and begins to load. ServerError for an address that is taken or a repository that is not
-        there.
-        """
+        """Listens, and begins to load. ServerError for an address or a repository that cannot be used."""
         try:
             self._core.start()
         except StatusError as error:

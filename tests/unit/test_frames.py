@@ -230,7 +230,7 @@ def test_a_matrix_takes_its_names_from_the_caller() -> None:
 def test_a_column_of_dates_disturbs_nobody_until_it_is_used() -> None:
     columns = columns_of(pd.DataFrame({"when": [datetime(2013, 1, 1)], "delay": [1.0]}))
     np.testing.assert_array_equal(columns["delay"], [1.0])
-    with pytest.raises(InputError, match="'when'.*datetime64"):
+    with pytest.raises(InputError, match=r"'when'.*datetime64"):
         datatype_of(columns["when"], "when")
 
 

@@ -94,7 +94,7 @@ def test_data_that_does_not_fit_is_refused(runner: Runner, data: object, words: 
 
 def test_outputs_are_chosen_by_name(runner: Runner) -> None:
     assert list(runner.predict(frame(), outputs=["prediction"])) == ["prediction"]
-    with pytest.raises(InputError, match="class/1 has no output 'score'. It has: prediction"):
+    with pytest.raises(InputError, match="class/1 has no output 'score'"):
         runner.predict(frame(), outputs=["score"])
 
 
@@ -123,15 +123,7 @@ def test_a_folder_that_is_not_there_is_not_found(tmp_path: Path) -> None:
 def test_importing_penstock_loads_nothing_heavy() -> None:
     code = "import sys; before = set(sys.modules); import penstock; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert {name.split(".")[0] for name in loaded} & {
-        "numpy",
-        "pydantic",
-        "google",
-        "grpc",
-        "narwhals",
-    } == set()
-    assert len(loaded) < 30
+    assert set(done.stdout.split()) <= {"__future__", "penstock"}
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

@@ -9,6 +9,7 @@ another as U8, and `input.ends/<name>`, where each element ends in them as I64, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,8 @@ from penstock.errors import BundleError
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
+
+_INVENTED_LIMIT = 1 << 26  # elements
 
 # On the wire and in files: little-endian, which is what every machine that this builds on is.
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -47,12 +50,14 @@ def invent(inputs: Sequence[Tensor], rows: int, seed: str) -> Arrays:
 
     Floating-point values come from a standard normal distribution. Integers are 0 and strings empty,
     because models use them as indices and categories and refuse invented ones. Dimensions of any size
-    are 1.
+    are 1. BundleError for a shape that is too large to warm up with.
     """
     random = np.random.default_rng(int(seed[:16], 16))
     arrays: Arrays = {}
     for tensor in inputs:
-        shape = (rows, *(max(size, 1) if size < 0 else size for size in tensor.shape[1:]))
+        shape = (rows, *(1 if size < 0 else size for size in tensor.shape[1:]))
+        if math.prod(shape) > _INVENTED_LIMIT:
+            raise BundleError(f"'{tensor.name}' is too large to invent values for: build with examples=")
         dtype = DTYPES[tensor.datatype]
         if dtype.kind == "f":
             arrays[tensor.name] = random.standard_normal(shape).astype(dtype)
@@ -61,6 +66,19 @@ def invent(inputs: Sequence[Tensor], rows: int, seed: str) -> Arrays:
         else:
             arrays[tensor.name] = np.zeros(shape, dtype)
     return arrays
+
+
+def load_arrays(data: bytes) -> Arrays:
+    """The arrays of a safetensors file by name.
+
+    BundleError for what is none, or of a type that NumPy has not.
+    """
+    try:
+        return safetensors.numpy.load(data)
+    except SafetensorError as error:
+        raise BundleError(f"is no safetensors file: {error}") from error
+    except KeyError as error:
+        raise BundleError(f"holds an array of the type {error.args[0]}, which NumPy has not") from error
 
 
 def write_examples(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
@@ -85,10 +103,7 @@ def read_examples(
 
     BundleError when a tensor is missing, surplus, or not what the manifest says.
     """
-    try:
-        tensors = safetensors.numpy.load(data)
-    except SafetensorError as error:
-        raise BundleError(f"no safetensors file: {error}") from error
+    tensors = load_arrays(data)
     found = (
         {tensor.name: _read_tensor(tensors, "input", tensor, rows) for tensor in inputs},
         {tensor.name: _read_tensor(tensors, "output", tensor, rows) for tensor in outputs},

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import safetensors.numpy
-from safetensors import SafetensorError
 
+from penstock.bundle.examples import load_arrays
 from penstock.bundle.verify import VerifiedBundle
 from penstock.errors import BundleError, ModelError, TransformError
 from penstock.models import lightgbm
@@ -74,9 +74,9 @@ def read_features(bundle: VerifiedBundle) -> Features | None:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{named.document} is not valid JSON: {error}") from error
     try:
-        arrays = safetensors.numpy.load(bundle.files[named.arrays].read())
-    except SafetensorError as error:
-        raise BundleError(f"{named.arrays} is no safetensors file: {error}") from error
+        arrays = load_arrays(bundle.files[named.arrays].read())
+    except BundleError as error:
+        raise BundleError(f"{named.arrays} {error}") from error
     return Features.from_saved(document, arrays)
 
 

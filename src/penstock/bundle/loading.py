@@ -89,7 +89,10 @@ def make_version(
     empty_is_missing: Sequence[str],
     max_rows: int,
 ) -> Version:
-    """The core's version of these parts; `columns` as for make_program. ModelError when they do not fit together."""
+    """The core's version of these parts; `columns` as for make_program.
+
+    ModelError when they do not fit together.
+    """
     from penstock._core import Version
 
     try:
@@ -121,6 +124,8 @@ def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> None:
             raise GoldenError(
                 f"{error} These values were invented: build the bundle with examples=."
             ) from error
+        except BundleError as error:
+            raise BundleError(f"{manifest.label}: {error}.") from error
         return
     tell(f"{manifest.label}: checking {manifest.golden.rows} golden examples")
     try:

@@ -60,10 +60,12 @@ def server(serving: Serving) -> None:
     print(f"Ready {serving.seconds_to_ready:.2f} s after its start, on {serving.address}.")
 
 
-def answers(client: penstock.Client, holdout: Departures, count: int = 12) -> None:
-    """A table of flights: what the server said at push-back, and what happened."""
+def answers(client: penstock.Client, holdout: Departures, each: int = 6) -> None:
+    """A table of `each` flights that came late and as many that did not: what was said, what happened."""
     heading("Answers over gRPC, and what happened")
-    chosen = np.sort(np.random.default_rng(2013).choice(len(holdout), count, replace=False))
+    random = np.random.default_rng(2013)
+    drawn = [random.choice(np.flatnonzero(holdout.late == late), each, replace=False) for late in (0, 1)]
+    chosen = np.sort(np.concatenate(drawn))
     frame, flight = holdout.frame.iloc[chosen], holdout.flight.iloc[chosen]
     late = client.infer("delay", frame, version=ALIAS)
     minutes = client.infer("delay_minutes", frame)
@@ -79,12 +81,13 @@ def answers(client: penstock.Client, holdout: Departures, count: int = 12) -> No
         strict=True,
     )
     for about, left, probability, expected, came in rows:
-        verdict = "late" if came > LATE_MINUTES else ""
+        verdict = "  late" if came > LATE_MINUTES else ""
         print(
             f"{about.number:<8}{about.route:<9}{about.date:<12}{about.scheduled:<8}{left:>+6.0f}"
-            f"{probability:>9.1%}{expected:>+10.0f}{came:>+7.0f} {verdict}"
+            f"{probability:>9.1%}{expected:>+10.0f}{came:>+7.0f}{verdict}"
         )
-    print(f"Minutes; + is late. P(late): delay version {late.version}, digest {late.digest[:12]}.")
+    print(f"Drawn at random, {each} late and {each} not. Minutes; + is after the schedule.")
+    print(f"P(late): delay version {late.version}, digest {late.digest[:12]}.")
     print(f"Expected arrival: delay_minutes version {minutes.version}, digest {minutes.digest[:12]}.")
 
 
@@ -151,8 +154,7 @@ def flip(client: penstock.Client, repository: Path, holdout: Departures, limit: 
     if not arrived or seen != sorted(seen):
         print(f"The alias did not move cleanly: versions answered {sorted(set(seen))} in {limit:.0f} s.")
         return False
-    print(f"{len(seen):,} requests, none failed: {seen.count('1'):,} answered by version 1, then", end=" ")
-    print(
-        f"{seen.count('2'):,} by version 2, from {1e3 * (arrived - moved):.0f} ms after the file was written."
-    )
+    one, two = seen.count("1"), seen.count("2")
+    print(f"{len(seen):,} requests, none failed: {one:,} answered by version 1, then {two:,} by version 2.")
+    print(f"Version 2 answered {1e3 * (arrived - moved):.0f} ms after the alias was written.")
     return True

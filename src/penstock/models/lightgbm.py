@@ -126,8 +126,8 @@ def _refuse_pandas_categorical(content: bytes, source: str) -> None:
         shown = value[:60].decode("utf-8", "replace")
         raise ModelError(
             f"{source} was trained on pandas categorical columns ({shown}...): it expects pandas' codes, "
-            f"which callers do not have. Train it on the columns that penstock.transforms.Ordinal gives, name them "
-            f"in categorical_feature=, and pass the transforms as features=."
+            f"which callers do not have. Train it on the columns that penstock.transforms.Ordinal gives, "
+            f"name them in categorical_feature=, and pass the transforms as features=."
         )
 
 

@@ -17,9 +17,7 @@ STABLE = "stable"  # the alias that, where it is set, says which version answers
 
 
 def read(model_folder: Path) -> dict[str, str]:
-    """The aliases of a model, {} without a file. Raises ValueError that names the file where it is not
-    usable.
-    """
+    """The aliases of a model, {} without a file. ValueError names the file where it is not usable."""
     path = model_folder / FILE
     try:
         found = json.loads(path.read_bytes())
@@ -29,7 +27,7 @@ def read(model_folder: Path) -> dict[str, str]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(v, str) and v and k for k, v in found.items()):
+    if not isinstance(found, dict) or not all(map(_usable, [*found, *found.values()])):
         raise ValueError(f'{path}: expected an object of alias to version, as in {{"champion": "2"}}')
     return found
 
@@ -48,3 +46,8 @@ def write(model_folder: Path, aliases: Mapping[str, str]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _usable(name: object) -> bool:
+    """Whether callers could send it: text, not empty, and no lone surrogates, which JSON can spell."""
+    return isinstance(name, str) and name != "" and name.isprintable()

@@ -78,7 +78,8 @@ def _folders(path: Path) -> Iterator[Path]:
 
 
 def _ignored(name: str) -> bool:
-    return name.startswith(".") or name.endswith(_TEMPORARY)
+    # What is not printable, a name that is not UTF-8 among it, no caller could send.
+    return name.startswith(".") or name.endswith(_TEMPORARY) or not name.isprintable()
 
 
 def _scan_version(model: str, path: Path) -> VersionFolder | None:
@@ -113,9 +114,7 @@ def _stamp(name: str, path: Path) -> tuple[str, int, int, int]:
 
 
 def _listed_files(manifest: bytes) -> list[tuple[str, int | None]]:
-    """Names and sizes of the files that a manifest lists; none where it is no manifest, which loading will
-    say.
-    """
+    """Names and sizes of the files that a manifest lists. None where it is none: loading says so."""
     try:
         listed = json.loads(manifest)["files"]
         return [(str(name), entry["bytes"]) for name, entry in listed.items()]

@@ -73,8 +73,9 @@ class Lifecycle:
 
     @property
     def loading(self) -> bool:
-        """Whether a load is under way, wanted or not."""
-        return self._loading > 0
+        """Whether a load is under way, wanted or not; one that is not has its outcome published."""
+        with self._lock:
+            return self._loading > 0
 
     def folders(self) -> dict[str, ModelFolder]:
         """The folders that the present state was worked out from."""
@@ -82,9 +83,7 @@ class Lifecycle:
             return {name: model.folder for name, model in self._models.items()}
 
     def wait_settled(self, timeout: float | None = None) -> bool:
-        """Waits until every version that the first scan wanted is ready or has failed: the server is ready
-        then.
-        """
+        """Waits until every version that the first scan wanted is ready or has failed."""
         return self._settled.wait(timeout)
 
     def scan(self) -> None:
@@ -164,9 +163,7 @@ class Lifecycle:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Holds the lock around a change, brings everything in line, publishes it; then tells what there is
-        to tell.
-        """
+        """Holds the lock around a change, brings all in line and publishes it; then tells of it."""
         try:
             with self._lock:
                 yield

@@ -20,9 +20,7 @@ class BundleLoader:
         self._settings = settings
 
     def __call__(self, folder: VersionFolder) -> Loaded:
-        """Verified, golden examples checked, warm. Raises what open_bundle raises, and BundleError for a
-        wrong place.
-        """
+        """Verified, compared, warm. Raises what open_bundle raises; BundleError for a bundle out of place."""
         loaded = open_bundle(folder.path, limits=self._limits, overrides=self._settings(folder.model).options)
         stated = (loaded.manifest.name, loaded.manifest.version)
         if stated != (folder.model, folder.version):

@@ -49,9 +49,7 @@ class ManagedModel:
         self._untold: list[str] = []
 
     def adopt(self, folder: ModelFolder) -> None:
-        """Takes the folder as what is on disk; where a part could not be read, what was known of that part
-        stands.
-        """
+        """Takes the folder as what is on disk. A part that could not be read stays as it was known."""
         if folder.problem:
             self._complain(folder.problem)
             folder = ModelFolder(self.name, folder.versions or self.folder.versions, self.folder.aliases)
@@ -108,9 +106,7 @@ class ManagedModel:
 
     @staticmethod
     def _refused(slot: VersionSlot, folder: VersionFolder) -> bool:
-        """Whether these very files failed and nothing else serves for them: the next best version is wanted
-        then.
-        """
+        """Whether these very files failed and nothing else serves for them: the next best is wanted then."""
         return slot.serving is None and slot.failure is not None and slot.failure.stamp == folder.stamp
 
     def plan(self) -> Plan:
@@ -159,7 +155,7 @@ class ManagedModel:
         self.aliases = served
 
     def settle(self) -> None:
-        """After the plan is carried out: tells of aliases that lead nowhere, forgets what is gone for good."""
+        """After the plan is carried out: tells of aliases that lead nowhere, forgets what is gone."""
         for alias, target in self.desired_aliases().items():
             slot = self.slots.get(target)
             if slot is None or (slot.serving is None and slot.attempt is None):
@@ -173,6 +169,7 @@ class ManagedModel:
                 del self.slots[version]
                 self.requests.pinned.discard(version)
                 self.requests.unloaded.discard(version)
+        self.aliases = {alias: target for alias, target in self.aliases.items() if target in self.slots}
 
     def view(self) -> ModelView:
         """The model as callers see it."""

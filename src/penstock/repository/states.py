@@ -11,9 +11,7 @@ from penstock.repository.layout import Stamp, VersionFolder
 
 
 class State(StrEnum):
-    """LOADING -> READY or FAILED; READY -> UNLOADING -> UNAVAILABLE. A version that is loaded anew stays
-    READY.
-    """
+    """LOADING -> READY or FAILED; READY -> UNLOADING -> UNAVAILABLE. One that is loaded anew stays READY."""
 
     LOADING = "LOADING"
     READY = "READY"
@@ -52,21 +50,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last load's error, and what lay on disk then: the same files are not tried again unasked."""
+    """The last load's error, and the folder as it was then: the same files are not tried again unasked."""
 
     error: Exception
-    stamp: Stamp
+    folder: VersionFolder
+
+    @property
+    def stamp(self) -> Stamp:
+        """What lay on disk."""
+        return self.folder.stamp
 
     @property
     def reason(self) -> str:
-        """One line."""
-        return " ".join(str(self.error).split()) or type(self.error).__name__
+        """One line for callers, who need not know where the repository is."""
+        line = " ".join(str(self.error).split()) or type(self.error).__name__
+        line = line.replace(str(self.folder.path), f"{self.folder.model}/{self.folder.version}")
+        return line.encode("utf-8", "replace").decode()  # it may quote a path that is not UTF-8
 
 
 class VersionSlot:
-    """One version of one model: what serves, what is being loaded, what went wrong. Each independent of the
-    others.
-    """
+    """One version of one model: what serves, what is being loaded and what went wrong, each on its own."""
 
     def __init__(self) -> None:
         self.serving: Loaded | None = None
@@ -116,7 +119,7 @@ class VersionSlot:
     def fail(self, error: Exception) -> Failure:
         """The load that was under way failed; what serves goes on serving."""
         assert self.attempt is not None
-        self.failure = Failure(error, self.attempt.folder.stamp)
+        self.failure = Failure(error, self.attempt.folder)
         self.attempt = None
         return self.failure
 

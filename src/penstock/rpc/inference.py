@@ -32,9 +32,7 @@ Spec = tuple[str, str, tuple[int, ...]]
 
 
 class ModelInformation:
-    """Answers from the repository's present view; `max_message_bytes` bounds a batch where the model does
-    not.
-    """
+    """Answers from the present view. `max_message_bytes` bounds a batch where the model does not."""
 
     def __init__(self, view: Callable[[], RepositoryView], *, max_message_bytes: int) -> None:
         self._view = view

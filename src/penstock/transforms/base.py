@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,7 +48,13 @@ class Transform(ABC):
 
     def __init__(self, columns: str | Sequence[str]) -> None:
         """`columns`: a name or a list of names. TransformError when there is none, or one twice."""
-        given = (columns,) if isinstance(columns, str) else tuple(columns)
+        given = (
+            (columns,)
+            if isinstance(columns, str)
+            else tuple(columns)
+            if isinstance(columns, Iterable)
+            else ()
+        )
         if not given or not all(isinstance(column, str) and column for column in given):
             raise self.error(f"columns is {columns!r}; expected a name or a list of names")
         for index, column in enumerate(given):

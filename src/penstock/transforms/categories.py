@@ -182,7 +182,7 @@ def _given_categories(transform: Transform, column: str, datatype: str, given: S
         values = tuple(_utf8(transform, column, value) for value in present)
     else:
         for value in present:
-            if isinstance(value, str) or (datatype in INTEGER and value != math.floor(value)):
+            if isinstance(value, str) or (datatype in INTEGER and value % 1 != 0):
                 raise transform.error(f"the category {value!r} does not occur in {datatype}", column)
         if datatype in INTEGER:
             values = tuple(int(value) for value in present)

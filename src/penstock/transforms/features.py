@@ -266,5 +266,5 @@ def _made(entry: Mapping[str, Any], index: int) -> Transform:
         raise TransformError(f"saved features: the parameters of transform {index} are no object")
     try:
         return kind(**{name: from_json(value) for name, value in parameters.items()})
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TransformError(f"saved features: transform {index} ({kind.kind}): {error}") from error

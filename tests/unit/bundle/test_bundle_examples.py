@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from penstock.bundle.arrays import arrays_of, infer_datatypes, to_wire
-from penstock.bundle.examples import DTYPES, Arrays, invent, read_examples, write_examples
+from penstock.bundle.examples import DTYPES, Arrays, invent, load_arrays, read_examples, write_examples
 from penstock.bundle.golden import batch_size
 from penstock.bundle.manifest import Input, Tensor, Tolerance
 from penstock.errors import BundleError, InputError
@@ -82,7 +83,7 @@ def test_examples_that_are_not_the_manifests_are_refused() -> None:
         with pytest.raises(BundleError, match=words):
             read_examples(data, inputs, outputs, rows)
     for garbage in (b"", b"\xff" * 50, data[:-1], data[:30]):
-        with pytest.raises(BundleError, match="no safetensors file"):
+        with pytest.raises(BundleError, match="is no safetensors file"):
             read_examples(garbage, [number, text], [number], 2)
 
 
@@ -95,6 +96,17 @@ def test_text_whose_ends_do_not_fit_is_refused(ends: list[int]) -> None:
     )
     with pytest.raises(BundleError, match="do not fit together"):
         read_examples(data, [tensor("b", "BYTES")], [], 2)
+
+
+def test_an_array_of_a_type_that_numpy_has_not_is_refused() -> None:
+    header = b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    with pytest.raises(BundleError, match="an array of the type BF16, which NumPy has not"):
+        load_arrays(struct.pack("<Q", len(header)) + header + bytes(2))
+
+
+def test_shapes_too_large_to_invent_are_refused() -> None:
+    with pytest.raises(BundleError, match="'a' is too large to invent values for"):
+        invent([tensor("a", "FP32", -1, 2**40, 2**20)], 1, "a" * 64)
 
 
 def test_invented_rows_are_the_same_for_the_same_seed() -> None:

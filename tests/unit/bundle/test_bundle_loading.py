@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def test_a_bundle_opens_and_answers_like_its_booster(path: Path) -> None:
     assert (answer.model_name, answer.model_version, answer.id) == ("delay", "3", "7")
     assert answer.parameters["penstock_digest"].string_param == loaded.digest
     assert np.array_equal(np.frombuffer(answer.raw_output_contents[0]), booster().predict(rows))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_matrix_of_all_columns_is_answered_too(path: Path, dtype: type[np.floating[Any]]) -> None:
+    matrix = flights(6, seed=4).to_numpy(dtype)
+    request = _proto.ModelInferRequest(model_name="delay")
+    request.inputs.add(name="features", datatype={4: "FP32", 8: "FP64"}[matrix.itemsize], shape=matrix.shape)
+    request.raw_input_contents.append(matrix.tobytes())
+    answer: Any = _proto.ModelInferResponse.FromString(
+        open_bundle(path).core.infer(request.SerializeToString())
+    )
+    assert np.array_equal(np.frombuffer(answer.raw_output_contents[0]), booster().predict(matrix))
 
 
 def test_opening_warms_up(path: Path) -> None:
@@ -121,8 +134,8 @@ def test_a_missing_answer_is_not_equal_to_a_number(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda data: data[:-1], "golden.safetensors no safetensors file"),
-        (lambda data: b"", "golden.safetensors no safetensors file"),
+        (lambda data: data[:-1], "golden.safetensors is no safetensors file"),
+        (lambda data: b"", "golden.safetensors is no safetensors file"),
         (
             lambda data: safetensors.numpy.save({"x": np.zeros(1)}),
             "golden.safetensors holds no 'input/distance'",
@@ -192,11 +205,9 @@ def test_a_packed_bundle_opens_elsewhere(path: Path, tmp_path: Path) -> None:
 def test_nothing_stays_open_after_loading_or_refusing(path: Path) -> None:
     def links() -> int:
         found = 0
-        for fd in os.listdir("/proc/self/fd"):
-            try:
-                found += "memfd:" in os.readlink(f"/proc/self/fd/{fd}")
-            except FileNotFoundError:
-                continue
+        for descriptor in list(Path("/proc/self/fd").iterdir()):
+            with suppress(FileNotFoundError):  # that of the listing itself
+                found += "memfd:" in str(descriptor.readlink())
         return found
 
     before = links()

@@ -19,9 +19,13 @@ def test_a_folder_appears_whole_and_its_hidden_name_is_gone(tmp_path: Path) -> N
 
 
 def test_nothing_is_left_of_a_folder_whose_making_failed(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), partial_folder(tmp_path) as folder:
-        (folder / "file").write_text("1")
-        raise KeyError
+    def fail() -> None:
+        with partial_folder(tmp_path) as folder:
+            (folder / "file").write_text("1")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,9 +80,13 @@ def test_a_repository_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), partial_file(tmp_path / "file") as out:
-        out.write(b"half")
-        raise KeyError
+    def fail() -> None:
+        with partial_file(tmp_path / "file") as out:
+            out.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
     with partial_file(tmp_path / "file") as out:
         out.write(b"whole")

@@ -161,7 +161,7 @@ def test_the_folder_itself_may_be_reached_through_a_link(folder: Path, tmp_path:
 
 def test_no_descriptor_is_left_open(folder: Path) -> None:
     def opened() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     before = opened()
     for _ in range(3):

@@ -182,7 +182,7 @@ def test_the_libraries_are_found_without_importing_their_packages() -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ModelError, match="need the Python package lightgbm, .*pip install lightgbm"):
+    with pytest.raises(ModelError, match=r"need the Python package lightgbm, .*pip install lightgbm"):
         lightgbm_library()
 
 
@@ -190,5 +190,6 @@ def test_a_wheel_without_its_library_is_named(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     with pytest.raises(ModelError, match=r"package onnxruntime holds no capi/libonnxruntime\.so\*"):
         onnxruntime_library()

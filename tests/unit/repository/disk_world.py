@@ -1,6 +1,4 @@
-"""A repository on disk whose bundles are as small as can be, and a loader for them that can be held up or
-refuse.
-"""
+"""A repository on disk of the smallest bundles, and a loader for them that can be held up or refuse."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ class DiskRepository:
 
 @dataclass
 class Loader:
-    """Loads what DiskRepository.put wrote. `hold(label)` makes the loads of a version wait until
-    release(label).
-    """
+    """Loads what DiskRepository.put wrote. `hold(label)` makes loads wait until `release(label)`."""
 
     loads: list[str] = field(default_factory=list)
     gates: dict[str, threading.Event] = field(default_factory=dict)

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from penstock.repository import aliases
 
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.isprintable)
 
-@given(st.dictionaries(st.text(min_size=1), st.text(min_size=1)))
+
+@given(st.dictionaries(NAMES, NAMES))
 def test_what_is_written_is_read_again(tmp_path_factory, wanted: dict[str, str]) -> None:
     folder = tmp_path_factory.mktemp("model")
     aliases.write(folder, wanted)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ def test_hidden_and_temporary_folders_and_those_without_a_manifest_are_passed_ov
     disk.put("delay", ".2")
     disk.put("delay", "3.tmp")
     disk.put(".trash", "1")
+    (disk.root / os.fsdecode(b"not\xffutf8")).mkdir()
+    (disk.root / "two\nlines").mkdir()
     (disk.root / "delay" / "4").mkdir()
     (disk.root / "delay" / "5").write_text("a file")
     assert sorted(layout.scan(disk.root)) == ["delay"]
@@ -72,7 +75,9 @@ def test_a_manifest_that_is_none_is_found_for_the_loader_to_refuse(disk: DiskRep
     assert sorted(layout.scan(disk.root)["delay"].versions) == ["1"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"champion": 2}', '{"champion": ""}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"champion": 2}', '{"champion": ""}', '{"": "1"}', '{"a": "\\ud800"}']
+)
 def test_unusable_aliases_are_a_problem_that_names_the_file_and_hides_no_version(
     disk: DiskRepository, text: str
 ) -> None:

@@ -15,7 +15,7 @@ from penstock import transforms as t
 from penstock.errors import TransformError
 
 CASES = [pytest.param(case, id=f"{kind}: {case}") for kind, cases in PARITY.items() for case in cases]
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def features_for(case: Case) -> t.Features:
@@ -54,7 +54,7 @@ def test_transform_gives_what_the_reference_gives(case: Case, data: st.DataObjec
 
 @pytest.mark.parametrize("case", CASES)
 @given(data=st.data())
-@settings(quick, max_examples=10)
+@settings(quick, max_examples=5)
 def test_single_precision_saved_and_single_rows_agree_to_the_bit(case: Case, data: st.DataObject) -> None:
     train, rows = data.draw(case.train, "train"), data.draw(case.rows, "rows")
     features = features_for(case)
