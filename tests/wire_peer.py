@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -57,7 +58,7 @@ class Answer:
 
     headers: dict[str, str] = field(default_factory=dict)  # of all blocks: the trailers too
     blocks: int = 0
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     ended: bool = False
     reset: int | None = None
 
@@ -78,23 +79,30 @@ class Answer:
     @property
     def messages(self) -> list[bytes]:
         """The whole gRPC messages of the body."""
-        found, rest = [], self.body
-        while len(rest) >= 5:
-            length = int.from_bytes(rest[1:5], "big")
-            if len(rest) < 5 + length:
+        found, at = [], 0
+        while len(self.body) >= at + 5:
+            length = int.from_bytes(self.body[at + 1 : at + 5], "big")
+            if len(self.body) < at + 5 + length:
                 break
-            found.append(rest[5 : 5 + length])
-            rest = rest[5 + length :]
+            found.append(bytes(self.body[at + 5 : at + 5 + length]))
+            at += 5 + length
         return found
 
 
 class WirePeer:
-    """One connection. `window` is what the server may send on a stream before it is given more; `greet` sends
-    preface and SETTINGS at once.
+    """One connection. `window` is what the server may send on a stream before it is given more, and on the
+    connection unless `wide` is false. `greet` sends preface and SETTINGS; `settle` waits until the server's own
+    hold, which let this side send 1 MiB a stream.
     """
 
     def __init__(
-        self, port: int, *, window: int = (1 << 31) - 1, greet: bool = True, reading: bool = True
+        self,
+        port: int,
+        *,
+        window: int = (1 << 31) - 1,
+        wide: bool = True,
+        greet: bool = True,
+        settle: bool = True,
     ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -110,8 +118,11 @@ class WirePeer:
         if greet:
             self.send_bytes(PREFACE)
             self.send(SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: window}))
-            if reading and window > 65535:
+            if wide:
                 self.send(WindowUpdateFrame(0, window_increment=(1 << 31) - 1 - 65535))
+            if settle:
+                self.read_until(lambda: bool(self.settings))  # and they are acknowledged
+                self.ping()
 
     def send_bytes(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -183,21 +194,23 @@ class WirePeer:
         if not got:
             self.closed = True
             return True
-        self._received += got
-        while len(self._received) >= 9:
-            frame, length = Frame.parse_frame_header(memoryview(self._received[:9]))
-            if len(self._received) < 9 + length:
+        received = memoryview(self._received + got)
+        while len(received) >= 9:
+            frame, length = Frame.parse_frame_header(received[:9])
+            if len(received) < 9 + length:
                 break
-            frame.parse_body(memoryview(self._received[9 : 9 + length]))
-            self._received = self._received[9 + length :]
+            frame.parse_body(received[9 : 9 + length])
+            received = received[9 + length :]
             self._take(frame)
+        self._received = bytes(received)
         return True
 
     def _take(self, frame: Frame) -> None:
         if isinstance(frame, SettingsFrame):
             if "ACK" not in frame.flags:
                 self.settings.update(frame.settings)
-                self.send(SettingsFrame(0, flags=["ACK"]))
+                with contextlib.suppress(ConnectionError):  # what was sent before can still be read
+                    self.send(SettingsFrame(0, flags=["ACK"]))
         elif isinstance(frame, PingFrame):
             self.pings.append(frame)
         elif isinstance(frame, GoAwayFrame):

@@ -1,6 +1,7 @@
 // Message: one gRPC message on its way out, prefix included, and the memory that it lies in.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -21,7 +22,7 @@ class Message {
 
   // What a large answer is made of: it keeps its arena until it is sent.
   struct Held {
-    Arena arena;
+    Arena arena{0};
     engine::InferAnswer answer;
   };
 
@@ -30,6 +31,9 @@ class Message {
       : held_(std::move(held)), size_(held_->answer.bytes) {}
 
   std::size_t remaining() const noexcept { return size_ - sent_; }
+  bool begun() const noexcept { return sent_ > 0; }
+  // Bytes that are held until the message is destroyed.
+  std::size_t memory() const noexcept { return size_ + (held_ ? held_->arena.held() : 0); }
 
   // Calls take(span, stays) for the next `count` bytes, in order. `stays` is true for memory that lives until
   // the message is destroyed and is large enough to be worth referring to.
@@ -66,7 +70,8 @@ class Message {
   std::size_t offset_ = 0;
 };
 
-// Messages in the order in which they go out. Keeps its room, so that a stream that is used again allocates nothing.
+// Messages in the order in which they go out. Keeps its room, so that a stream that is used again allocates
+// nothing.
 class MessageQueue {
  public:
   bool empty() const noexcept { return first_ == messages_.size(); }
@@ -93,11 +98,16 @@ class MessageQueue {
     if (first_ == messages_.size()) {
       messages_.clear();
       first_ = 0;
+    } else if (first_ >= kGone) {  // a queue that never runs empty
+      messages_.erase(messages_.begin(), messages_.begin() + static_cast<std::ptrdiff_t>(first_));
+      first_ = 0;
     }
     return message;
   }
 
  private:
+  static constexpr std::size_t kGone = 64;
+
   std::vector<Message> messages_;
   std::size_t first_ = 0;
   std::size_t bytes_ = 0;

@@ -9,7 +9,9 @@ namespace {
 
 // Room for what is written already; beyond it a peer that reads slowly, but always, would make own_ grow
 // without end.
-constexpr std::size_t kKeepCapacity = 1 << 20;
+constexpr std::size_t kCompactAbove = 1 << 20;
+// What an outbox that is empty keeps for the next answers: there is one for each connection.
+constexpr std::size_t kKeepCapacity = 64 * 1024;
 
 }  // namespace
 
@@ -31,7 +33,12 @@ void Outbox::borrow(std::span<const std::byte> bytes) {
   size_ += bytes.size();
 }
 
-void Outbox::keep(Message message) { kept_.push_back({written_ + size_, std::move(message)}); }
+void Outbox::keep(Message message) {
+  if (size_ == 0) return;
+  const std::size_t memory = message.memory();
+  kept_.push_back({written_ + size_, std::move(message)});
+  kept_bytes_ += memory;
+}
 
 void Outbox::drop(std::size_t count) noexcept {
   size_ -= count;
@@ -45,13 +52,16 @@ void Outbox::drop(std::size_t count) noexcept {
     count -= part;
     if (segment.size == 0) ++first_;
   }
-  while (!kept_.empty() && kept_.front().until <= written_) kept_.pop_front();
+  while (!kept_.empty() && kept_.front().until <= written_) {
+    kept_bytes_ -= kept_.front().message.memory();
+    kept_.pop_front();
+  }
   if (size_ == 0) {
     segments_.clear();
     first_ = 0;
     own_.clear();
     if (own_.capacity() > kKeepCapacity) std::vector<std::byte>().swap(own_);
-  } else if (own_.size() > kKeepCapacity || first_ > 4096) {
+  } else if (own_.size() > kCompactAbove || first_ > 4096) {
     compact();
   }
 }

@@ -19,15 +19,15 @@ class Outbox {
   static constexpr std::size_t kHigh = 256 * 1024;
 
   void append(std::span<const std::byte> bytes);
-  // Refers to bytes whose owner is handed over with keep() at the latest when the message is complete.
+  // Refers to bytes whose owner is handed over with keep() at the latest when its message is complete or given up.
   void borrow(std::span<const std::byte> bytes);
   // Destroys `message` when all that is in the outbox now has been written.
   void keep(Message message);
 
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ >= kHigh; }
-  // Messages kept until their bytes are written.
-  std::size_t kept() const noexcept { return kept_.size(); }
+  // Bytes that kept messages hold.
+  std::size_t kept() const noexcept { return kept_bytes_; }
 
   // Writes what the socket takes. kDone: all of it.
   Moved flush(Transport& transport);
@@ -53,6 +53,7 @@ class Outbox {
   std::size_t size_ = 0;
   std::uint64_t written_ = 0;
   std::deque<Kept> kept_;
+  std::size_t kept_bytes_ = 0;
 };
 
 }  // namespace penstock::net

@@ -35,8 +35,11 @@ struct Session::Callbacks {
 
   static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
     Session& session = self(user);
-    if (head->type == NGHTTP2_HEADERS && session.headers_since_ == 0)
-      session.headers_since_ = session.now_ns_;
+    const bool of_headers = head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_CONTINUATION;
+    session.frames_end_ += NGHTTP2_FRAME_HDLEN + head->length;
+    session.header_block_ = of_headers && (head->flags & NGHTTP2_FLAG_END_HEADERS) == 0;
+    if (head->type == NGHTTP2_HEADERS) session.headers_since_ = session.now_ns_;
+    if (!of_headers) session.headers_since_ = 0;
     return 0;
   }
 
@@ -68,7 +71,6 @@ struct Session::Callbacks {
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
       session.ping_sent_ns_ = 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
-    if (frame->hd.type == NGHTTP2_HEADERS) session.headers_since_ = 0;
     auto* stream = static_cast<Stream*>(nghttp2_session_get_stream_user_data(raw, frame->hd.stream_id));
     if (stream == nullptr) return 0;
     return guarded([&] {
@@ -159,6 +161,7 @@ Session::Session(const Options& options, const Methods& methods, Handler& handle
   nghttp2_session* made = nullptr;
   if (nghttp2_session_server_new2(&made, callbacks.get(), this, option.get()) != 0) throw std::bad_alloc();
   session_.reset(made);
+  frames_end_ = NGHTTP2_CLIENT_MAGIC_LEN;
   const std::array<nghttp2_settings_entry, 3> settings{
       {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams},
        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -178,6 +181,9 @@ bool Session::feed(std::span<const std::byte> bytes, std::int64_t now_ns) {
   const ssize_t taken = nghttp2_session_mem_recv(
       session_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   settle_views();
+  // nghttp2 says when a frame begins, but of one that it ignores or refuses not when it ended.
+  fed_ += bytes.size();
+  if (!header_block_ && fed_ >= frames_end_) headers_since_ = 0;
   for (const std::int32_t id : dated_) {
     Stream* stream = find(id);
     if (stream != nullptr && !stream->finished && !stream->timer) {
@@ -231,9 +237,13 @@ void Session::close_stream(Stream& stream) noexcept {
   if (stream.timer) deadlines_.erase(*stream.timer);
   queued_ -= stream.queue.bytes();
   while (!stream.queue.empty()) {
-    // Frames in the outbox may still refer to it.
     Message message = stream.queue.pop();
-    if (message.held()) outbox_.keep(std::move(message));
+    // Frames in the outbox may refer to it.
+    if (message.held() && message.begun()) outbox_.keep(std::move(message));
+  }
+  // What was held back of the connection's window.
+  if (const std::size_t unread = stream.backlog.size() - stream.backlog_taken; unread > 0) {
+    nghttp2_session_consume_connection(session_.get(), unread);
   }
   buffered_ -= stream.buffered;
   open_[stream.index] = open_.back();
@@ -243,7 +253,7 @@ void Session::close_stream(Stream& stream) noexcept {
   nghttp2_session_set_stream_user_data(session_.get(), stream.id, nullptr);
 
   stream.reset();
-  if (stream.body.capacity() > kSpareBody) stream.body = {};
+  if (stream.body.capacity() > kSpareBody || spare_.size() >= kSpareStreams) stream.body = {};
   spare_.push_back(&stream);
 }
 
@@ -258,8 +268,8 @@ void Session::drain() {
                         0);
 }
 
-void Session::ping() {
-  ping_sent_ns_ = now_ns_ = monotonic_ns();
+void Session::ping(std::int64_t now_ns) {
+  ping_sent_ns_ = now_ns;
   nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr);
 }
 

@@ -60,8 +60,10 @@ class Session {
   std::span<Stream* const> open() const noexcept { return open_; }
   // Bytes of answers that wait for the peer's window.
   std::size_t queued() const noexcept { return queued_; }
-  // Bytes of memory that unfinished requests and unsent answers hold.
-  std::size_t buffered() const noexcept { return buffered_; }
+  // Bytes of answers that went into DATA frames so far.
+  std::uint64_t framed() const noexcept { return framed_; }
+  // Bytes that unfinished requests and unsent answers hold.
+  std::size_t buffered() const noexcept { return buffered_ + outbox_.kept(); }
 
   // True when neither side has more to say.
   bool done() const noexcept;
@@ -69,7 +71,7 @@ class Session {
   void drain_notice();
   void drain();
   bool draining() const noexcept { return draining_; }
-  void ping();
+  void ping(std::int64_t now_ns);
   // Closes with a reason the peer can read.
   void terminate(std::uint32_t http2_error);
 
@@ -107,7 +109,10 @@ class Session {
   void settle_half_close(Stream& stream);
   void settle_views();
   bool account(Stream& stream, std::ptrdiff_t change) noexcept;
-  static bool paused(const Stream& stream) noexcept;
+  bool over_limit() const noexcept { return buffered() > options_.max_buffered_bytes; }
+  void refuse_over_limit(Stream& stream);
+  bool paused(const Stream& stream) const noexcept;
+  bool take_backlog(Stream& stream);
 
   // session_outbound.cc
   void reject(Stream& stream, std::string_view http_status);
@@ -132,8 +137,12 @@ class Session {
   std::vector<std::int32_t> dated_;    // that came with a deadline since the last feed()
   std::vector<std::int32_t> paused_;   // with a backlog
   std::vector<std::vector<std::byte>> buffers_;
-  std::size_t buffered_ = 0;  // bytes of unfinished requests and unsent answers
-  std::size_t queued_ = 0;    // of these, the answers
+  std::size_t buffered_ = 0;  // bytes that open streams hold
+  std::size_t queued_ = 0;
+  std::uint64_t framed_ = 0;
+  std::uint64_t fed_ = 0;         // bytes that came
+  std::uint64_t frames_end_ = 0;  // where the last frame that began ends in them
+  bool header_block_ = false;     // whether more of a header block follows that frame
   std::int64_t now_ns_ = 0;
   std::int64_t headers_since_ = 0;
   std::int64_t ping_sent_ns_ = 0;

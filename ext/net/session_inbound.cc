@@ -47,13 +47,7 @@ void Session::end_headers(Stream& stream) {
     return finish(stream, invalid_argument("grpc-timeout is malformed; up to 8 digits and one of H M S m u n "
                                            "are expected"));
   }
-  if (buffered_ >= options_.max_buffered_bytes) {
-    return finish(
-        stream, {Code::kResourceExhausted, "this connection has " + std::to_string(buffered_) +
-                                               " bytes of unfinished requests and unread answers; at most " +
-                                               std::to_string(options_.max_buffered_bytes) +
-                                               " are held. Read the answers, or send less at once"});
-  }
+  if (over_limit()) return refuse_over_limit(stream);
   if (stream.deadline_ns != kNoDeadline) dated_.push_back(stream.id);
 }
 
@@ -61,11 +55,20 @@ bool Session::account(Stream& stream, std::ptrdiff_t change) noexcept {
   const auto amount = static_cast<std::size_t>(change);  // wraps as intended where negative
   stream.buffered += amount;
   buffered_ += amount;
-  return change <= 0 || buffered_ <= options_.max_buffered_bytes;
+  return change <= 0 || !over_limit();
 }
 
-bool Session::paused(const Stream& stream) noexcept {
-  return stream.method->takes_stream() && (stream.waiting > 0 || stream.queue.size() >= kQueueLimit);
+void Session::refuse_over_limit(Stream& stream) {
+  finish(stream, {Code::kResourceExhausted, "this connection's unfinished requests and unread answers hold " +
+                                                std::to_string(buffered()) + " bytes; at most " +
+                                                std::to_string(options_.max_buffered_bytes) +
+                                                " are held. Read the answers, or send less at once"});
+}
+
+bool Session::paused(const Stream& stream) const noexcept {
+  if (!stream.method->takes_stream()) return false;
+  // A stream that has answers waiting goes on once the peer read them.
+  return stream.waiting > 0 || stream.queue.size() >= kQueueLimit || (over_limit() && !stream.queue.empty());
 }
 
 void Session::take_data(Stream& stream, std::span<const std::byte> data) {
@@ -119,10 +122,7 @@ std::size_t Session::take_messages(Stream& stream, std::span<const std::byte> da
     body.insert(body.end(), rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(part));
     taken += part;
     if (!account(stream, static_cast<std::ptrdiff_t>(part))) {
-      finish(stream,
-             {Code::kResourceExhausted, "this connection's unfinished requests and unread answers exceed " +
-                                            std::to_string(options_.max_buffered_bytes) +
-                                            " bytes; send fewer or smaller ones at once"});
+      refuse_over_limit(stream);
       return data.size();
     }
     if (body.size() < codec::kPrefixBytes) continue;
@@ -165,7 +165,10 @@ bool Session::check_prefix(Stream& stream, std::span<const std::byte, 5> prefix,
 
 void Session::deliver(Stream& stream, std::span<const std::byte> message, bool in_receive_buffer) {
   ++stream.messages;
-  if (stream.method->takes_stream()) return handler_.on_message(stream, message);
+  if (stream.method->takes_stream()) {
+    if (over_limit()) return refuse_over_limit(stream);
+    return handler_.on_message(stream, message);
+  }
   if (stream.messages > 1) {
     return finish(stream, {Code::kInternal, stream.path + " takes one message; a second one came"});
   }
@@ -184,6 +187,7 @@ void Session::half_close(Stream& stream) {
                                                         : "the request ended within a message, after " +
                                                               std::to_string(stream.body.size()) + " bytes"});
   }
+  if (over_limit()) return refuse_over_limit(stream);
   handler_.on_message(stream, stream.view);
   stream.view = {};
   stream.view_is_borrowed = false;
@@ -211,25 +215,27 @@ void Session::settle_views() {
   viewing_.clear();
 }
 
+// Whether all of it was handled, or is of no use any more.
+bool Session::take_backlog(Stream& stream) {
+  std::vector<std::byte>& backlog = stream.backlog;
+  if (stream.finished || backlog.empty()) return true;
+  const std::size_t taken = take_messages(stream, std::span(backlog).subspan(stream.backlog_taken));
+  stream.backlog_taken += taken;
+  nghttp2_session_consume(session_.get(), stream.id, taken);
+  if (stream.backlog_taken < backlog.size()) return false;
+  account(stream, -static_cast<std::ptrdiff_t>(backlog.size()));
+  backlog.clear();
+  stream.backlog_taken = 0;
+  settle_half_close(stream);
+  return true;
+}
+
 void Session::pump() {
   for (std::size_t i = 0; i < paused_.size();) {
     Stream* stream = find(paused_[i]);
-    if (stream != nullptr && !stream->finished && !stream->backlog.empty()) {
-      if (paused(*stream)) {
-        ++i;
-        continue;
-      }
-      const std::vector<std::byte> backlog = std::move(stream->backlog);
-      stream->backlog.clear();
-      const std::size_t taken = take_messages(*stream, backlog);
-      stream->backlog.assign(backlog.begin() + static_cast<std::ptrdiff_t>(taken), backlog.end());
-      account(*stream, -static_cast<std::ptrdiff_t>(taken));
-      nghttp2_session_consume(session_.get(), stream->id, taken);
-      if (!stream->backlog.empty()) {
-        ++i;
-        continue;
-      }
-      settle_half_close(*stream);
+    if (stream != nullptr && !take_backlog(*stream)) {
+      ++i;
+      continue;
     }
     paused_[i] = paused_.back();
     paused_.pop_back();
@@ -237,7 +243,7 @@ void Session::pump() {
 }
 
 void Session::resume(Stream& stream) {
-  pump();
+  if (take_backlog(stream)) std::erase(paused_, stream.id);
   settle_half_close(stream);
 }
 

@@ -31,6 +31,14 @@ nghttp2_nv copied(std::string_view name, std::string_view value) noexcept {
   return header;
 }
 
+// No longer than a trailer may be, and no part of a UTF-8 character at the end.
+std::string_view cut(std::string_view message) noexcept {
+  if (message.size() <= kMaxMessageBytes) return message;
+  std::size_t size = kMaxMessageBytes;
+  while (size > 0 && (static_cast<unsigned char>(message[size]) & 0xC0) == 0x80) --size;
+  return message.substr(0, size);
+}
+
 }  // namespace
 
 void Session::reject(Stream& stream, std::string_view http_status) {
@@ -43,7 +51,7 @@ void Session::reject(Stream& stream, std::string_view http_status) {
 
 void Session::send(Stream& stream, Message message) {
   if (stream.finished) return;
-  account(stream, static_cast<std::ptrdiff_t>(message.remaining()));
+  account(stream, static_cast<std::ptrdiff_t>(message.memory()));
   queued_ += message.remaining();
   stream.queue.push(std::move(message));
   if (!stream.headers_sent) {
@@ -88,7 +96,7 @@ void Session::submit_status(Stream& stream, bool whole_answer) {
   }
   headers[count++] = constant("grpc-status", kCodes[static_cast<std::size_t>(stream.status.code())]);
   if (!stream.status.message().empty()) {
-    message = codec::percent_encode(std::string_view(stream.status.message()).substr(0, kMaxMessageBytes));
+    message = codec::percent_encode(cut(stream.status.message()));
     headers[count++] = copied("grpc-message", message);
   }
   if (stream.status.code() == Code::kUnimplemented && stream.names_encoding) {
@@ -126,14 +134,15 @@ int Session::write_data(Stream& stream, std::span<const std::byte, 9> head, std:
         outbox_.append(bytes);
       }
     });
-    account(stream, -static_cast<std::ptrdiff_t>(part));
     queued_ -= part;
+    framed_ += part;
     length -= part;
     if (stream.queue.front().remaining() > 0) continue;
     Message sent = stream.queue.pop();
+    account(stream, -static_cast<std::ptrdiff_t>(sent.memory()));
     if (sent.held()) {
       outbox_.keep(std::move(sent));
-    } else if (buffers_.size() < kSpareBuffers) {
+    } else if (buffers_.size() < kSpareBuffers && sent.memory() <= Message::kCopyBelow) {
       buffers_.push_back(sent.take_buffer());
     }
   }

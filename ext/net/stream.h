@@ -45,9 +45,10 @@ struct Stream {
   std::span<const std::byte> view;
   bool view_is_borrowed = false;
   std::vector<std::byte> body;     // prefix and message, while it is not complete
-  std::vector<std::byte> backlog;  // bytes of a stream that is paused
+  std::vector<std::byte> backlog;  // bytes of a stream that is paused ...
+  std::size_t backlog_taken = 0;   // ... of which these are handled
   std::size_t messages = 0;
-  std::size_t buffered = 0;  // bytes of body, backlog and queue
+  std::size_t buffered = 0;  // bytes of body and backlog, and what the queue's messages hold
   bool half_closed = false;  // the caller has said all
   std::int64_t heard_ns = 0;
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -61,11 +62,26 @@ class Columns(Mapping[str, Column]):
             self._read[name] = _column(self._sources[name], name)
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._sources  # Mapping's own would read the column
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
 
     def __len__(self) -> int:
         return len(self._sources)
+
+
+@dataclass(frozen=True)
+class _FrameColumn:
+    """A frame's column that nobody has asked for yet: to take a wide frame apart costs more than a call."""
+
+    frame: Any  # a narwhals DataFrame
+    name: str
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
 
 
 def columns_of(frame: Any, names: Sequence[str] | None = None) -> Columns:
@@ -191,7 +207,8 @@ def _frame_columns(frame: Any) -> list[tuple[str, Any]]:
 
     try:
         native = nw.from_native(frame, eager_only=True)
-        return [(str(name), native[name]) for name in native.columns]
+        rows = native.shape[0]
+        return [(str(name), _FrameColumn(native, name, rows)) for name in native.columns]
     except (TypeError, ValueError, NarwhalsError) as error:
         kind = f"{type(frame).__module__}.{type(frame).__name__}"
         raise InputError(
@@ -205,6 +222,8 @@ def _column(source: Any, name: str) -> Column:
         return _from_array(source, name)
     if isinstance(source, (list, tuple)):
         return _from_objects(source)
+    if isinstance(source, _FrameColumn):
+        return _from_narwhals(source.frame[source.name])
     _length(source, name)
     return _from_series(source, name)
 
@@ -228,6 +247,12 @@ def _from_series(source: Any, name: str) -> Column:
     except TypeError:
         kind = type(source).__name__
         raise InputError(f"column {name!r}: {kind} came, expected an array, a list or a series") from None
+    return _from_narwhals(series)
+
+
+def _from_narwhals(series: Any) -> Column:
+    import narwhals as nw
+
     text = isinstance(series.dtype, (nw.String, nw.Binary, nw.Categorical, nw.Enum))
     if not text:
         array: Array = series.to_numpy()  # a missing integer makes the whole column floating point

@@ -34,6 +34,8 @@ PENSTOCK = [sys.executable, "-u", "-c", "from penstock.cli import main; main()"]
 # What a clone is set up with is not for a test that runs inside of one.
 NOT_RUN = ("make", "source", "git", "pip")
 PORT = "8001"
+# Commands that ask a server, by default the one on port 8001.
+ASKING = ("predict", "models", "load", "unload")
 PATIENCE_S = 20.0
 
 
@@ -73,10 +75,10 @@ def commands(console: str) -> list[tuple[str, list[str]]]:
 
 def comparable(line: str) -> str:
     """The line without what differs from run to run: digests, times, sizes, the digits behind a point, gaps."""
-    line = re.sub(r"\b[0-9a-f]{8,}\b", "<digest>", line)
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "<time>", line)
     line = re.sub(r"[\d,]+ (ms|bytes)\b", r"0 \1", line)
-    line = re.sub(r"\b\d+\.\d+(e-?\d+)?", "0.0", line)
+    line = re.sub(r"\b\d+\.\d+(e-?\d+)?(?![.\d])", "0.0", line)
+    line = re.sub(r"\b[0-9a-f]{8,}\b", "<digest>", line)
     return " ".join(line.split())
 
 
@@ -172,6 +174,8 @@ class Reader:
         if arguments[0] == "serve":
             self._serve(arguments, expected, where)
             return
+        if arguments[0] in ASKING and arguments[1:2] != ["alias"] and not {"--local", "--server"} & {*arguments}:
+            arguments += ["--server", f"localhost:{self.port}"]
         end = time.monotonic() + PATIENCE_S
         while True:  # a server that watches its repository takes a moment
             done = subprocess.run(

@@ -167,6 +167,12 @@ class Peer {
     if (taken < 0) throw std::runtime_error(nghttp2_strerror(static_cast<int>(taken)));
   }
 
+  // Drops what closed calls left.
+  void forget() {
+    std::erase_if(replies_, [](const auto& entry) { return entry.second.closed; });
+    std::erase_if(uploads_, [this](const auto& entry) { return !replies_.contains(entry.first); });
+  }
+
   const Reply& reply(std::int32_t id) { return replies_[id]; }
   nghttp2_session* raw() noexcept { return session_; }
   // Bytes that may still be sent on a stream (0: the connection).

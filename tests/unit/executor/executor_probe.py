@@ -101,6 +101,7 @@ def child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=120,
     )
 

@@ -1,0 +1,69 @@
+// Counts what a test program takes through operator new (nghttp2's and other C code's malloc is not counted).
+// One source file of the program defines PENSTOCK_ALLOCATIONS_IMPLEMENT before it includes this.
+#pragma once
+
+#include <cstdint>
+
+namespace penstock::testing {
+
+std::int64_t allocations() noexcept;  // calls of operator new so far
+std::int64_t live_bytes() noexcept;   // given out and not taken back
+
+}  // namespace penstock::testing
+
+#ifdef PENSTOCK_ALLOCATIONS_IMPLEMENT
+
+#include <malloc.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<std::int64_t> allocation_count{0};
+std::atomic<std::int64_t> allocated_bytes{0};
+
+void* counted(void* memory) {
+  if (memory == nullptr) throw std::bad_alloc();
+  allocation_count.fetch_add(1, std::memory_order_relaxed);
+  allocated_bytes.fetch_add(static_cast<std::int64_t>(malloc_usable_size(memory)), std::memory_order_relaxed);
+  return memory;
+}
+
+void* take(std::size_t size) { return counted(std::malloc(size == 0 ? 1 : size)); }
+
+void* take(std::size_t size, std::align_val_t alignment) {
+  const auto align = static_cast<std::size_t>(alignment);
+  return counted(std::aligned_alloc(align, (size + align - 1) / align * align));
+}
+
+void give_back(void* memory) noexcept {
+  if (memory == nullptr) return;
+  allocated_bytes.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(memory)), std::memory_order_relaxed);
+  std::free(memory);
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return take(size); }
+void* operator new[](std::size_t size) { return take(size); }
+void* operator new(std::size_t size, std::align_val_t alignment) { return take(size, alignment); }
+void* operator new[](std::size_t size, std::align_val_t alignment) { return take(size, alignment); }
+void operator delete(void* memory) noexcept { give_back(memory); }
+void operator delete[](void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
+
+namespace penstock::testing {
+
+std::int64_t allocations() noexcept { return allocation_count.load(std::memory_order_relaxed); }
+std::int64_t live_bytes() noexcept { return allocated_bytes.load(std::memory_order_relaxed); }
+
+}  // namespace penstock::testing
+
+#endif
