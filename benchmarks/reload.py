@@ -1,6 +1,7 @@
 """Reloads under load: no failed request, no slow one, no growth.
 
-A server holds one model. h2load sends requests at a steady rate on its own clock, whatever the answers take.
+A server holds one model. h2load sends requests at a steady rate on its own clock, whatever the answers take,
+in bursts of 10 ms' worth on each connection: a request waits for those of its burst that go before it.
 In the quiet phases nothing else happens. In the reload phase the version's folder is replaced by one with
 other weights and RepositoryModelLoad is called, again and again; after each reload a request through grpcio
 must be answered by the new weights. Both kinds of phase get the same number of requests.
@@ -8,7 +9,7 @@ must be answered by the new weights. Both kinds of phase get the same number of 
 Required: no failed request; none slower with reloads than 3 times the 99th percentile without; resident
 memory within 5 % of what it is after the first 50 reloads. Exit 1 on a breach.
 
-    python benchmarks/reload.py [--reloads 500] [--rate 2000] [--pause 0.0]
+    python benchmarks/reload.py [--reloads 500] [--rate 20000] [--pause 0.02]
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def report(options: argparse.Namespace, reloader: Reloader, quiet: Latencies, bu
     """Prints the tables and keeps the figures; whether everything required is met."""
     without, during = percentiles(quiet), percentiles(busy)
     print(f"{options.reloads} reloads, median {np.median(reloader.seconds) * 1e3:.1f} ms each, ", end="")
-    print(f"under {options.rate} requests/s; each new version checked by its answer.\n")
+    print(f"under {options.rate:,} requests/s; each new version checked by its answer.\n")
     print(f"{'latency, ms':<18}{'p50':>9}{'p99':>9}{'p99.9':>9}{'slowest':>9}{'requests':>10}")
     for name, values, count in (
         ("without reloads", without, quiet.size),
@@ -196,8 +197,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--reloads", type=int, default=500)
-    parser.add_argument("--rate", type=int, default=2000, help="requests a second")
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two reloads")
+    parser.add_argument("--rate", type=int, default=20_000, help="requests a second")
+    parser.add_argument("--pause", type=float, default=0.02, help="seconds between two reloads")
     options = parser.parse_args()
     if options.reloads <= SETTLED:
         parser.error(f"--reloads must be more than {SETTLED}: memory is judged after these")

@@ -199,9 +199,15 @@ def called(argument: Any) -> str:
 def spelled(option: Any) -> str:
     """An option with its spellings and what follows it."""
     names = [f"`{name}`" for name in [*option.opts, *option.secondary_opts]]
-    choices = "\\|".join(getattr(option.type, "choices", []))
-    value = "" if option.is_flag else f" {option.metavar or choices}"
-    return ", ".join(names) + value
+    return ", ".join(names) + ("" if option.is_flag else f" {option.metavar or ' or '.join(choices(option))}")
+
+
+def choices(option: Any) -> list[str]:
+    """The words that an option takes: some releases of Typer describe types themselves, others leave it to Click."""
+    if hasattr(option, "type_descriptor"):
+        enum = option.type_descriptor.annotation
+        return [member.value for part in (enum, *get_args(enum)) if hasattr(part, "__members__") for member in part]
+    return list(option.type.choices)
 
 
 def default_text(option: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sample_bundles import MODEL_SETTINGS, Samples
 from server_process import ServerProcess, StartServer
 

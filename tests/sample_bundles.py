@@ -68,7 +68,9 @@ def onnx_model(
     constants: dict[str, Array] | None = None,
 ) -> onnx.ModelProto:
     def infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
-        return [helper.make_tensor_value_info(name, ELEMENT[kind], list(shape)) for name, kind, shape in values]
+        return [
+            helper.make_tensor_value_info(name, ELEMENT[kind], list(shape)) for name, kind, shape in values
+        ]
 
     made = [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()]
     graph = helper.make_graph(list(nodes), "graph", infos(inputs), infos(outputs), made)
@@ -205,7 +207,9 @@ def train_delay(seed: int, rounds: int) -> Delay:
     features = flight_features().fit(frame)
     late = (frame["distance"] + frame["wind"].fillna(0) + (frame["carrier"] == "UA") > 0).to_numpy(float)
     settings = {"objective": "binary", "verbose": -1, "num_leaves": 7, "num_threads": 1}
-    return Delay(lightgbm.train(settings, lightgbm.Dataset(features.transform(frame), late), rounds), features)
+    return Delay(
+        lightgbm.train(settings, lightgbm.Dataset(features.transform(frame), late), rounds), features
+    )
 
 
 def train_matrix(classes: int) -> lightgbm.Booster:

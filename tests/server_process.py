@@ -103,7 +103,9 @@ class ServerProcess:
                 left = end - time.monotonic()
                 if self._closed or left <= 0:
                     why = "the server ended" if self._closed else f"{timeout} s passed"
-                    raise AssertionError(f"{why} before it wrote {pattern.pattern!r}:\n" + "\n".join(self.lines))
+                    raise AssertionError(
+                        f"{why} before it wrote {pattern.pattern!r}:\n" + "\n".join(self.lines)
+                    )
                 self._changed.wait(left)
 
     def tell(self, line: str) -> None:

@@ -113,8 +113,9 @@ class WirePeer:
         self.answers: dict[int, Answer] = {}
         self.settings: dict[int, int] = {}
         self.pings: list[PingFrame] = []
-        self.goaway: GoAwayFrame | None = None
+        self.goaways: list[GoAwayFrame] = []
         self.closed = False
+        self._greeted = greet
         if greet:
             self.send_bytes(PREFACE)
             self.send(SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: window}))
@@ -123,6 +124,11 @@ class WirePeer:
             if settle:
                 self.read_until(lambda: bool(self.settings))  # and they are acknowledged
                 self.ping()
+
+    @property
+    def goaway(self) -> GoAwayFrame | None:
+        """The last one."""
+        return self.goaways[-1] if self.goaways else None
 
     def send_bytes(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -209,12 +215,14 @@ class WirePeer:
         if isinstance(frame, SettingsFrame):
             if "ACK" not in frame.flags:
                 self.settings.update(frame.settings)
+                if not self._greeted:
+                    return
                 with contextlib.suppress(ConnectionError):  # what was sent before can still be read
                     self.send(SettingsFrame(0, flags=["ACK"]))
         elif isinstance(frame, PingFrame):
             self.pings.append(frame)
         elif isinstance(frame, GoAwayFrame):
-            self.goaway = frame
+            self.goaways.append(frame)
         elif isinstance(frame, HeadersFrame):
             answer = self.answers.setdefault(frame.stream_id, Answer())
             assert "END_HEADERS" in frame.flags, "the server's header blocks are small"

@@ -22,7 +22,7 @@ void Arena::add_block(std::size_t size) {
 void* Arena::allocate_slow(std::size_t bytes, std::size_t alignment) {
   if (bytes > SIZE_MAX / 2 || alignment > kAlignment) throw std::bad_alloc();
   // Doubling keeps the number of blocks logarithmic; reset() then folds them into one.
-  add_block(std::max(bytes, capacity_ * 2));
+  add_block(std::max({bytes, capacity_ * 2, kAlignment}));
   used_ = bytes;
   return data_;
 }

@@ -9,6 +9,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace penstock {
@@ -20,8 +21,24 @@ class Arena {
   explicit Arena(std::size_t first_block = 64 * 1024, std::size_t retain = 4 * 1024 * 1024);
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
-  Arena(Arena&&) noexcept = default;
-  Arena& operator=(Arena&&) noexcept = default;
+  // What was moved from is empty, and may be used on.
+  Arena(Arena&& other) noexcept
+      : blocks_(std::move(other.blocks_)),
+        retain_(other.retain_),
+        data_(std::exchange(other.data_, nullptr)),
+        capacity_(std::exchange(other.capacity_, 0)),
+        used_(std::exchange(other.used_, 0)) {
+    other.blocks_.clear();
+  }
+  Arena& operator=(Arena&& other) noexcept {
+    Arena taken(std::move(other));
+    std::swap(blocks_, taken.blocks_);
+    std::swap(retain_, taken.retain_);
+    std::swap(data_, taken.data_);
+    std::swap(capacity_, taken.capacity_);
+    std::swap(used_, taken.used_);
+    return *this;
+  }
   ~Arena() = default;
 
   // Uninitialised bytes, valid until reset(). Throws std::bad_alloc when the system has none.

@@ -30,8 +30,8 @@ struct InferAnswer {
   std::span<const codec::Piece> pieces;
   std::size_t bytes = 0;  // of all pieces
   std::string_view id;    // the request's, also where the call failed after decoding
-  Execution execution;
   std::shared_ptr<const Version> version;  // set when a piece is borrowed: its memory may be the model's
+  Execution execution;                     // gives its memory back before the version goes
 };
 
 // Decodes, picks the version from `snapshot`, runs it on lane `lane`, encodes. Never throws;

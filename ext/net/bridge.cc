@@ -8,6 +8,8 @@ bool Bridge::push(BridgedCall call) {
   {
     const std::lock_guard lock(mutex_);
     if (stopped_ || calls_.size() >= kLimit) return false;
+    if (!calls_.empty() && bytes_ + call.message.size() > kLimitBytes) return false;
+    bytes_ += call.message.size();
     calls_.push_back(std::move(call));
   }
   pushed_.notify_one();
@@ -22,6 +24,7 @@ std::optional<BridgedCall> Bridge::take(std::chrono::nanoseconds wait) {
   if (stopped_ || calls_.empty()) return std::nullopt;
   BridgedCall call = std::move(calls_.front());
   calls_.pop_front();
+  bytes_ -= call.message.size();
   return call;
 }
 

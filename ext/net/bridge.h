@@ -32,7 +32,7 @@ class Bridge {
 
   explicit Bridge(Deliver deliver) : deliver_(std::move(deliver)) {}
 
-  // False when Python is too far behind: the caller is refused.
+  // False when Python is too far behind, in calls or in their bytes: the caller is refused.
   bool push(BridgedCall call);
   // The next call; nothing after `wait` or once stopped.
   std::optional<BridgedCall> take(std::chrono::nanoseconds wait);
@@ -42,10 +42,12 @@ class Bridge {
 
  private:
   static constexpr std::size_t kLimit = 1024;
+  static constexpr std::size_t kLimitBytes = 128U << 20U;  // one message may always wait alone
 
   std::mutex mutex_;
   std::condition_variable pushed_;
   std::deque<BridgedCall> calls_;
+  std::size_t bytes_ = 0;  // of their messages
   bool stopped_ = false;
 
   std::mutex deliver_mutex_;  // held while delivering, so that stop() waits for it

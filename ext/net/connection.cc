@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -29,7 +30,7 @@ Connection::Connection(std::unique_ptr<Transport> transport, const Options& opti
       session_(options, methods, handler, deadlines, traffic, id),
       opened_ns_(monotonic_ns()),
       read_ns_(opened_ns_),
-      wrote_ns_(opened_ns_),
+      moved_ns_(opened_ns_),
       busy_ns_(opened_ns_) {}
 
 bool Connection::read(std::span<std::byte> buffer) {
@@ -68,21 +69,20 @@ bool Connection::refuse_preface() {
 }
 
 bool Connection::flush() {
+  bool pumped = false;
   for (;;) {
     if (!session_.fill()) return false;
     Outbox& outbox = session_.outbox();
     if (outbox.size() == 0) {
-      blocked_ = false;
-      session_.pump();
-      if (!session_.fill()) return false;
-      if (outbox.size() == 0) break;
+      // A second time only in the loop's next turn, which a socket that takes more brings at once: a backlog may
+      // be long.
+      blocked_ = pumped;
+      if (pumped || !session_.pump()) break;
+      pumped = true;
+      continue;
     }
     const Moved moved = outbox.flush(*transport_);
-    if (moved.bytes > 0) {
-      Traffic::add(traffic_.bytes_out, static_cast<std::int64_t>(moved.bytes));
-      wrote_ns_ = read_ns_;
-      if (blocked_ || moved.state == Io::kBlocked) wrote_ns_ = monotonic_ns();
-    }
+    Traffic::add(traffic_.bytes_out, static_cast<std::int64_t>(moved.bytes));
     if (moved.state == Io::kClosed) return false;
     if (moved.state == Io::kBlocked) {
       blocked_ = true;
@@ -90,6 +90,15 @@ bool Connection::flush() {
     }
   }
   return !session_.done() && !(session_.draining() && session_.open().empty());
+}
+
+// Whether the peer took anything of what waits for it since this was asked last. Control frames do not count where
+// its window is what holds the answers back: it could keep them here for ever with pings.
+bool Connection::answers_move() {
+  const Outbox& outbox = session_.outbox();
+  if (outbox.size() == 0 && session_.queued() == 0) return true;
+  const std::uint64_t moved = outbox.size() > 0 ? outbox.written() : session_.framed();
+  return std::exchange(moved_, moved) != moved;
 }
 
 bool Connection::finish_stalled_requests(std::int64_t now_ns) {
@@ -122,10 +131,9 @@ bool Connection::tick(std::int64_t now_ns) {
     flush();
     return false;
   }
-  const bool unsent = session_.outbox().size() > 0 || session_.queued() > 0;
-  if (!unsent) {
-    wrote_ns_ = now_ns;
-  } else if (passed(wrote_ns_, options_.stall_timeout, now_ns)) {
+  if (answers_move()) {
+    moved_ns_ = now_ns;
+  } else if (passed(moved_ns_, options_.stall_timeout, now_ns)) {
     Traffic::add(traffic_.offenders, 1);
     session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
     flush();
@@ -133,12 +141,11 @@ bool Connection::tick(std::int64_t now_ns) {
   }
   bool say = finish_stalled_requests(now_ns);
 
-  if (session_.ping_sent() != 0) {
-    if (passed(session_.ping_sent(), options_.keepalive_timeout, now_ns) && read_ns_ < session_.ping_sent()) {
-      return false;
-    }
+  if (session_.ping_sent() != 0 && read_ns_ < session_.ping_sent()) {
+    if (passed(session_.ping_sent(), options_.keepalive_timeout, now_ns)) return false;
   } else if (passed(read_ns_, options_.keepalive_interval, now_ns)) {
-    session_.ping();
+    // Also when an earlier one was never answered, but something else came since.
+    session_.ping(now_ns);
     say = true;
   }
   if (passed(busy_ns_, options_.idle_timeout, now_ns) && drain_ns_ == 0) {

@@ -26,7 +26,7 @@ class Connection {
   bool read(std::span<std::byte> buffer);
   // Sends what there is to send.
   bool flush();
-  // Whether the loop is to say when the socket takes more.
+  // Whether the loop is to call flush() when the socket takes more.
   bool blocked() const noexcept { return blocked_; }
   // Looks at the timeouts; several times a second.
   bool tick(std::int64_t now_ns);
@@ -36,6 +36,7 @@ class Connection {
 
  private:
   bool refuse_preface();
+  bool answers_move();
   bool finish_stalled_requests(std::int64_t now_ns);
 
   const Options& options_;
@@ -46,7 +47,8 @@ class Connection {
   std::size_t first_size_ = 0;
   std::int64_t opened_ns_;
   std::int64_t read_ns_;
-  std::int64_t wrote_ns_;
+  std::int64_t moved_ns_;  // when answers last moved, or none waited
+  std::uint64_t moved_ = 0;
   std::int64_t busy_ns_;  // when a call was last open
   std::int64_t drain_ns_ = 0;
   bool blocked_ = false;

@@ -99,9 +99,12 @@ Status Listener::unix_path(const std::string& path, Listener* made) {
   struct stat info{};
   if (::lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) return cannot_bind(path, "a file that is no socket has that name");
-    const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::connect(probe.get(), generic, sizeof address) == 0)
+    // Not blocking: a server whose backlog is full is a server. Only a refusal says that nobody is there.
+    const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (::connect(probe.get(), generic, sizeof address) == 0 || errno == EAGAIN) {
       return cannot_bind(path, error_text(EADDRINUSE));
+    }
+    if (errno != ECONNREFUSED) return cannot_bind(path, error_text(errno));
     ::unlink(path.c_str());
   }
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -37,7 +37,8 @@ int wait(int epoll, std::span<epoll_event> events, std::int64_t wait_ns) noexcep
   const auto capacity = static_cast<int>(events.size());
   const timespec precise{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
   const int count = ::epoll_pwait2(epoll, events.data(), capacity, wait_ns < 0 ? nullptr : &precise, nullptr);
-  if (count >= 0 || errno != ENOSYS) return count;
+  if (count >= 0 || errno == EINTR) return count;
+  // ENOSYS, or EPERM from a sandbox that is older than the call.
   const std::int64_t ms = wait_ns < 0 ? -1 : std::min<std::int64_t>((wait_ns + 999'999) / 1'000'000, 60'000);
   return ::epoll_wait(epoll, events.data(), capacity, static_cast<int>(ms));
 }
@@ -100,7 +101,8 @@ void Loop::run() {
       if (id == kWake) {
         run_tasks();
       } else if (id >= kListener) {
-        accept(listeners_[id - kListener]);
+        // None are left when a task of this very turn began the drain.
+        if (const std::size_t at = id - kListener; at < listeners_.size()) accept(listeners_[at]);
       } else {
         handle(id, events[static_cast<std::size_t>(i)].events);
       }

@@ -22,7 +22,7 @@ class Message {
 
   // What a large answer is made of: it keeps its arena until it is sent.
   struct Held {
-    Arena arena{0};
+    Arena arena;
     engine::InferAnswer answer;
   };
 
@@ -33,7 +33,10 @@ class Message {
   std::size_t remaining() const noexcept { return size_ - sent_; }
   bool begun() const noexcept { return sent_ > 0; }
   // Bytes that are held until the message is destroyed.
-  std::size_t memory() const noexcept { return size_ + (held_ ? held_->arena.held() : 0); }
+  std::size_t memory() const noexcept {
+    if (!held_) return size_;
+    return held_->arena.held() + (held_->answer.execution.results.holds() ? size_ : 0);
+  }
 
   // Calls take(span, stays) for the next `count` bytes, in order. `stays` is true for memory that lives until
   // the message is destroyed and is large enough to be worth referring to.

@@ -26,6 +26,7 @@ class Outbox {
 
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ >= kHigh; }
+  std::uint64_t written() const noexcept { return written_; }  // so far
   // Bytes that kept messages hold.
   std::size_t kept() const noexcept { return kept_bytes_; }
 

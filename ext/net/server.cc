@@ -1,5 +1,7 @@
 #include "net/server.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <chrono>
 #include <latch>
@@ -11,6 +13,13 @@ namespace penstock::net {
 namespace {
 
 constexpr auto kDrainPoll = std::chrono::milliseconds(5);
+
+// The cores that this process may use: a container or taskset may leave it fewer than the machine has.
+unsigned usable_cores() noexcept {
+  cpu_set_t cores;
+  if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return std::max(1U, std::thread::hardware_concurrency());
+  return std::max(1U, static_cast<unsigned>(CPU_COUNT(&cores)));
+}
 
 }  // namespace
 
@@ -42,7 +51,7 @@ Status Server::start() {
   if (listeners.empty()) return invalid_argument("neither a host nor a unix_socket to listen on");
 
   const unsigned count =
-      options.loops > 0 ? options.loops : std::max(1U, std::thread::hardware_concurrency());
+      options.loops > 0 ? options.loops : usable_cores();
   loops_.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     loops_.emplace_back();
@@ -122,7 +131,7 @@ bool Server::drain(std::int64_t timeout_ns) {
   const std::int64_t end = monotonic_ns() + timeout_ns;
   for (;;) {
     const bool idle = std::ranges::all_of(loops_, [](const std::unique_ptr<Loop>& loop) {
-      return loop->traffic().open_connections.load(std::memory_order_relaxed) == 0;
+      return loop->assigned() == 0;  // counts those on their way to a loop, too
     });
     if (idle) return true;
     if (monotonic_ns() >= end) return false;

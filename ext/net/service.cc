@@ -81,9 +81,7 @@ void Service::send_answer(Stream& stream, engine::InferAnswer answer) {
     return stream.session->send(stream, Message(std::move(bytes)));
   }
   // The answer keeps the arena that it lies in; the next request gets a fresh one.
-  auto held = std::make_unique<Message::Held>();
-  held->answer = std::move(answer);
-  held->arena = std::exchange(arena_, Arena());
+  auto held = std::make_unique<Message::Held>(std::exchange(arena_, Arena()), std::move(answer));
   stream.session->send(stream, Message(std::move(held)));
 }
 

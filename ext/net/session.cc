@@ -10,8 +10,9 @@ namespace {
 
 constexpr std::int32_t kStreamWindow = 1 << 20;
 constexpr std::int32_t kConnectionWindow = 16 << 20;
+constexpr std::uint64_t kFrameHead = 9;  // bytes
 constexpr std::uint32_t kMaxHeaderBytes = 32 * 1024;
-constexpr std::size_t kSpareStreams = 64;
+constexpr std::size_t kSpareBodies = 16;
 constexpr std::size_t kSpareBody = 64 * 1024;
 
 Session& self(void* user) { return *static_cast<Session*>(user); }
@@ -36,7 +37,7 @@ struct Session::Callbacks {
   static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
     Session& session = self(user);
     const bool of_headers = head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_CONTINUATION;
-    session.frames_end_ += NGHTTP2_FRAME_HDLEN + head->length;
+    session.frames_end_ += kFrameHead + head->length;
     session.header_block_ = of_headers && (head->flags & NGHTTP2_FLAG_END_HEADERS) == 0;
     if (head->type == NGHTTP2_HEADERS) session.headers_since_ = session.now_ns_;
     if (!of_headers) session.headers_since_ = 0;
@@ -253,7 +254,9 @@ void Session::close_stream(Stream& stream) noexcept {
   nghttp2_session_set_stream_user_data(session_.get(), stream.id, nullptr);
 
   stream.reset();
-  if (stream.body.capacity() > kSpareBody || spare_.size() >= kSpareStreams) stream.body = {};
+  if (stream.body.capacity() > kSpareBody || spare_.size() >= kSpareBodies) {
+    std::vector<std::byte>().swap(stream.body);  // `= {}` would keep the memory
+  }
   spare_.push_back(&stream);
 }
 

@@ -79,8 +79,8 @@ class Session {
   std::int64_t headers_since() const noexcept { return headers_since_; }
   bool settled() const noexcept { return settled_; }  // the peer's preface and SETTINGS came
   std::int64_t ping_sent() const noexcept { return ping_sent_ns_; }
-  // Handles what paused streams have in their backlog, where they may go on.
-  void pump();
+  // Handles what paused streams have in their backlog, as far as they may go on. False: none may.
+  bool pump();
   // A call that waited for Python goes on.
   void resume(Stream& stream);
 

@@ -1,6 +1,7 @@
 // The way in: request headers, and messages out of DATA frames.
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "codec/grpc_message.h"
 #include "net/session.h"
@@ -222,24 +223,36 @@ bool Session::take_backlog(Stream& stream) {
   const std::size_t taken = take_messages(stream, std::span(backlog).subspan(stream.backlog_taken));
   stream.backlog_taken += taken;
   nghttp2_session_consume(session_.get(), stream.id, taken);
-  if (stream.backlog_taken < backlog.size()) return false;
-  account(stream, -static_cast<std::ptrdiff_t>(backlog.size()));
-  backlog.clear();
-  stream.backlog_taken = 0;
+  // Not each time: a backlog of many small messages would be moved once for each of them.
+  if (stream.backlog_taken >= backlog.size() / 2) {
+    const auto gone = static_cast<std::ptrdiff_t>(std::exchange(stream.backlog_taken, 0));
+    backlog.erase(backlog.begin(), backlog.begin() + gone);
+    account(stream, -gone);
+  }
+  if (!backlog.empty()) return false;
   settle_half_close(stream);
   return true;
 }
 
-void Session::pump() {
+bool Session::pump() {
+  bool any = false;
   for (std::size_t i = 0; i < paused_.size();) {
     Stream* stream = find(paused_[i]);
-    if (stream != nullptr && !take_backlog(*stream)) {
-      ++i;
-      continue;
+    if (stream != nullptr && !stream->finished && !stream->backlog.empty()) {
+      if (paused(*stream)) {
+        ++i;
+        continue;
+      }
+      any = true;
+      if (!take_backlog(*stream)) {
+        ++i;
+        continue;
+      }
     }
     paused_[i] = paused_.back();
     paused_.pop_back();
   }
+  return any;
 }
 
 void Session::resume(Stream& stream) {

@@ -1,6 +1,7 @@
 """The compiled core: programs, executors, versions, the server. See ext/bindings/_core.pyx.
 
-Everything that fails raises `penstock.errors.StatusError` with a gRPC status number. Datatypes are the protocol's names ("FP32", "BYTES").
+Everything that fails raises `penstock.errors.StatusError` with a gRPC status number. Datatypes are the
+protocol's names ("FP32", "BYTES").
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,15 @@ from typing import Any
 
 import numpy as np
 
+Array = np.ndarray[Any, Any]
+Column = Array | Sequence[str | bytes | None]
 Spec = tuple[str, str, tuple[int, ...]]  # name, datatype, shape with -1 for any size
-Column = np.ndarray[Any, Any] | Sequence[str | bytes | None]
+Slot = tuple[str, str, int, int, int]  # name, datatype, input or -1, output or -1, column of the output
+# name, kernel address, state arrays, slots read, slots written, scratch bytes
+Step = tuple[str, int, Sequence[Array], Sequence[int], Sequence[int], int]
+Output = tuple[str, str, int, bool]  # name, datatype, width, whether [rows] rather than [rows, width]
+# name, default version ("" for none), aliases to versions, versions: ready ones, or why one is not
+Model = tuple[str, str, Mapping[str, str], Mapping[str, "Version | str"]]
 
 class Program:
     """A compiled list of transform steps (ext/transform/program.h). Immutable, usable from any thread."""
@@ -17,20 +25,17 @@ class Program:
     def __init__(
         self,
         *,
-        inputs: Sequence[tuple[str, str]],  # name, datatype of each input column
-        slots: Sequence[tuple[str, str, int, int, int]],  # name, datatype, input or -1, output or -1, column
-        steps: Sequence[
-            # name, kernel address, state arrays (C-contiguous), slots read, slots written, scratch bytes
-            tuple[str, int, Sequence[np.ndarray[Any, Any]], Sequence[int], Sequence[int], int]
-        ],
-        outputs: Sequence[tuple[str, str, int, bool]],  # name, datatype, width, flat
+        inputs: Sequence[tuple[str, str]],  # name, datatype
+        slots: Sequence[Slot],
+        steps: Sequence[Step],
+        outputs: Sequence[Output],
     ) -> None: ...
     @property
     def inputs(self) -> list[Spec]: ...
     @property
     def outputs(self) -> list[Spec]: ...
-    def run(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray[Any, Any]]:
-        """Runs the steps on named columns of equal length [rows]; numbers must have the declared dtype."""
+    def run(self, columns: Mapping[str, Column]) -> dict[str, Array]:
+        """Runs the steps on columns of equal length [rows]; numbers must have the declared dtype."""
 
 class Executor:
     """A loaded model (ext/executor/executor.h)."""
@@ -48,7 +53,12 @@ class Executor:
     ) -> Executor: ...
     @staticmethod
     def lightgbm(
-        path: str, *, library: str, start_iteration: int = 0, num_iterations: int = -1, raw_score: bool = False
+        path: str,
+        *,
+        library: str,
+        start_iteration: int = 0,
+        num_iterations: int = -1,
+        raw_score: bool = False,
     ) -> Executor: ...
     @property
     def inputs(self) -> list[Spec]: ...
@@ -58,11 +68,12 @@ class Executor:
     def description(self) -> str: ...
 
 class Version:
-    """One servable version: inputs, optional program, executor. The same object runs in process and in the server.
+    """One servable version: inputs, optional program, executor. The same object runs here and in the server.
 
-    With a program, `inputs` are its columns, each sent as [n] or [n, 1]; if all are numeric, one tensor `features` [n, columns] (FP32 or
-    FP64) serves as well. Without one, `inputs` are the executor's. `empty_is_missing` names BYTES columns whose empty string means
-    missing. `max_rows` 0: no limit. `matrix_passthrough`: the program only casts, so a `features` tensor goes to the executor as it is.
+    With a program, `inputs` are its columns, each sent as [n] or [n, 1]; if all are numeric, one tensor
+    `features` [n, columns] (FP32 or FP64) serves as well. Without one, `inputs` are the executor's.
+    `empty_is_missing` names BYTES columns whose empty string means missing. `max_rows` 0: no limit.
+    `matrix_passthrough`: the program only casts, so a `features` tensor goes to the executor as it is.
     """
 
     def __init__(
@@ -86,16 +97,13 @@ class Version:
         """Whether one tensor `features` may stand for all columns."""
 
     def infer(self, request: bytes) -> bytes:
-        """A serialized ModelInferRequest to a serialized ModelInferResponse, through the whole path, on the calling thread."""
+        """A ModelInferRequest to a ModelInferResponse, through the whole path, on the calling thread."""
 
-    def run(self, inputs: Mapping[str, Column], outputs: Sequence[str] = ()) -> dict[str, np.ndarray[Any, Any]]:
-        """Runs arrays by input name; arrays by output name (BYTES as object arrays of bytes)."""
+    def run(self, inputs: Mapping[str, Column], outputs: Sequence[str] = ()) -> dict[str, Array]:
+        """Runs arrays by input name; gives arrays by output name (BYTES as object arrays of bytes)."""
 
     def counters(self) -> dict[str, int]:
-        """Totals since load. Keys, with durations in nanoseconds: requests, failures, rows, executions, batches...
-
-        requests, failures, cancelled, rows, executions, request_ns, decode_ns, transform_ns, execute_ns, encode_ns, failure_ns, last_unix_ms.
-        """
+        """Totals since load, by the names of ext/engine/counters.h; durations are nanoseconds."""
 
 class Call:
     """A request that the data plane hands to Python. Answer it exactly once with finish()."""
@@ -105,10 +113,10 @@ class Call:
     @property
     def message(self) -> bytes: ...
     def finish(self, status: int, message: str, reply: bytes | None = None) -> None:
-        """The status and, for an OK unary call or one step of a stream, the reply's bytes. From any thread."""
+        """The status and, where it is OK, the reply's bytes. From any thread."""
 
 class Server:
-    """The data plane: listeners, loops, snapshot. See ext/net/server.h for the options."""
+    """The data plane: listeners, loops, snapshot. The options are those of ext/net/options.h."""
 
     def __init__(self, options: Mapping[str, Any]) -> None: ...
     def start(self) -> None:
@@ -116,9 +124,8 @@ class Server:
 
     @property
     def port(self) -> int: ...
-    def publish(self, models: Sequence[tuple[str, str, Mapping[str, str], Mapping[str, Version | str]]], ready: bool) -> None:
-        """Replaces what is served, atomically. Each model: name, default version ("" for none), aliases to versions, and versions: a
-        Version, or the reason (text) why a known one is not ready. `ready` is ServerReady's answer."""
+    def publish(self, models: Sequence[Model], ready: bool) -> None:
+        """Replaces what is served, atomically. `ready` is ServerReady's answer."""
 
     def take(self, timeout: float) -> Call | None:
         """The next bridged call, or None after `timeout` seconds or when stopped. Waits without the GIL."""

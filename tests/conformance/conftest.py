@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from generated_stubs import Generated
+
 from server_process import ServerProcess
 
 LARGE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

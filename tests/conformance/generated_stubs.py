@@ -30,7 +30,9 @@ class Generated:
         hidden = folder / "grpc" / "reflection" / "v1"
         for file in hidden.glob("*.py"):
             text = file.read_text().replace("from grpc.reflection.v1 import", "import")
-            (folder / f"v1_{file.name}").write_text(text.replace("import reflection_pb2", "import v1_reflection_pb2"))
+            (folder / f"v1_{file.name}").write_text(
+                text.replace("import reflection_pb2", "import v1_reflection_pb2")
+            )
         pool = descriptor_pool.DescriptorPool()
         sys.path.insert(0, str(folder))
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from triton_tensors import frame_inputs, tensor
+
 from sample_bundles import HALVES, MATRIX_COLUMNS, TYPED, Samples, flights, value_of
 from server_process import ServerProcess
-from triton_tensors import frame_inputs, tensor
 
 
 @pytest.fixture
@@ -38,9 +39,7 @@ def test_lightgbm_answers_the_last_bit_of_what_the_booster_predicts(
     matrix[0, :3] = [np.nan, np.inf, -np.inf]
 
     whole = client.infer("matrix", [tensor("features", matrix)])
-    by_column = client.infer(
-        "matrix", [tensor(name, matrix[:, i]) for i, name in enumerate(MATRIX_COLUMNS)]
-    )
+    by_column = client.infer("matrix", [tensor(name, matrix[:, i]) for i, name in enumerate(MATRIX_COLUMNS)])
 
     expected = samples.matrix.predict(matrix)
     assert whole.as_numpy("prediction").tobytes() == expected.tobytes()

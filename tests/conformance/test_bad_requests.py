@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from generated_stubs import Generated
 from infer_requests import add_raw, add_typed, network_request, raw_output
+
 from sample_bundles import MATRIX_COLUMNS, MAX_ROWS, Samples
 from wire_peer import INFER
 
@@ -122,12 +123,19 @@ def text_of(data: bytes) -> Build:
 
 
 CASES = [
-    Case("unknown model", network(setting(model_name="nothing")), NOT_FOUND, ("'nothing'", "RepositoryIndex")),
+    Case(
+        "unknown model", network(setting(model_name="nothing")), NOT_FOUND, ("'nothing'", "RepositoryIndex")
+    ),
     Case("no model", network(setting(model_name="")), NOT_FOUND, ("''",)),
     Case("unknown version", network(setting(model_version="9")), NOT_FOUND, ("'network'", "'9'", "it has 1")),
     Case("unknown alias", network(setting(model_version="best")), NOT_FOUND, ("'best'", "it has 1")),
     Case("unknown input", network(renamed("z")), INVALID, ("'z'", "expected: x")),
-    Case("missing input", of("arithmetic", ("a", "FP32", f32(1, 3))), INVALID, ("'b' is missing", "FP32 [-1, 3]")),
+    Case(
+        "missing input",
+        of("arithmetic", ("a", "FP32", f32(1, 3))),
+        INVALID,
+        ("'b' is missing", "FP32 [-1, 3]"),
+    ),
     Case("no inputs", of("network"), INVALID, ("'x' is missing", "FP32 [-1, 16]")),
     Case(
         "doubled input",
@@ -135,14 +143,26 @@ CASES = [
         INVALID,
         ("'x' came twice",),
     ),
-    Case("wrong datatype", of("network", ("x", "FP64", np.ones((2, 16)))), INVALID, ("'x'", "FP64 came", "FP32 is expected")),
+    Case(
+        "wrong datatype",
+        of("network", ("x", "FP64", np.ones((2, 16)))),
+        INVALID,
+        ("'x'", "FP64 came", "FP32 is expected"),
+    ),
     Case("unknown datatype", network(datatype("FLOAT")), INVALID, ("'x'", "'FLOAT'", "FP32", "BYTES")),
     Case("no datatype", network(datatype("")), INVALID, ("'x'", "''", "FP32")),
-    Case("wrong rank", of("network", ("x", "FP32", f32(16))), INVALID, ("FP32 [16] came", "FP32 [-1, 16] is expected")),
+    Case(
+        "wrong rank",
+        of("network", ("x", "FP32", f32(16))),
+        INVALID,
+        ("FP32 [16] came", "FP32 [-1, 16] is expected"),
+    ),
     Case("wrong width", of("network", ("x", "FP32", f32(2, 15))), INVALID, ("FP32 [2, 15] came", "[-1, 16]")),
     Case("negative dimension", network(shape(-1, 16)), INVALID, ("'x'", "[-1, 16]", "negative")),
     Case("overflowing shape", network(shape(1 << 62, 16)), INVALID, ("'x'", "4611686018427387904")),
-    Case("huge shape", network(shape(1 << 40, 16)), INVALID, ("'x'", "128 bytes", f"{(1 << 40) * 16} elements")),
+    Case(
+        "huge shape", network(shape(1 << 40, 16)), INVALID, ("'x'", "128 bytes", f"{(1 << 40) * 16} elements")
+    ),
     Case("too few bytes", network(raw(bytes(127))), INVALID, ("'x'", "127 bytes", "32 elements of 4 bytes")),
     Case("too many bytes", network(raw(bytes(129))), INVALID, ("'x'", "129 bytes", "32 elements of 4 bytes")),
     Case("no bytes", network(raw(b"")), INVALID, ("'x'", "0 bytes", "32 elements of 4 bytes")),
@@ -166,7 +186,12 @@ CASES = [
     ),
     Case("too few elements", typed_network(31), INVALID, ("'x'", "31", "32")),
     Case("too many elements", typed_network(33), INVALID, ("'x'", "33", "32")),
-    Case("another field's elements", typed_network(32, "fp64_contents"), INVALID, ("'x'", "fp64_contents", "fp32_contents")),
+    Case(
+        "another field's elements",
+        typed_network(32, "fp64_contents"),
+        INVALID,
+        ("'x'", "fp64_contents", "fp32_contents"),
+    ),
     Case("typed FP16", typed_network(32, "fp32_contents", kind="FP16"), INVALID, ("'x'", "FP16", "raw")),
     Case(
         "a typed number out of range",
@@ -193,35 +218,85 @@ CASES = [
         INVALID,
         ("'b' has 3 rows", "'a' has 2"),
     ),
-    Case("unequal columns", flights(wind=("FP64", np.ones(3))), INVALID, ("'wind' has 3 rows", "'distance' has 2")),
+    Case(
+        "unequal columns",
+        flights(wind=("FP64", np.ones(3))),
+        INVALID,
+        ("'wind' has 3 rows", "'distance' has 2"),
+    ),
     Case("missing column", flights(carrier=None), INVALID, ("'carrier' is missing", "BYTES")),  # type: ignore[arg-type]
-    Case("numbers for text", flights(carrier=("FP64", np.ones(2))), INVALID, ("'carrier'", "FP64 came", "BYTES is expected")),
-    Case("a wide column", flights(wind=("FP64", np.ones((2, 2)))), INVALID, ("'wind'", "[2, 2] came", "[rows, 1]")),
+    Case(
+        "numbers for text",
+        flights(carrier=("FP64", np.ones(2))),
+        INVALID,
+        ("'carrier'", "FP64 came", "BYTES is expected"),
+    ),
+    Case(
+        "a wide column",
+        flights(wind=("FP64", np.ones((2, 2)))),
+        INVALID,
+        ("'wind'", "[2, 2] came", "[rows, 1]"),
+    ),
     Case(
         "a matrix for text columns",
         of("delay", ("features", "FP64", np.ones((2, 4)))),
         INVALID,
         ("'features'", "expected: distance, hour, wind, carrier"),
     ),
-    Case("a narrow matrix", of("matrix", ("features", "FP64", np.ones((2, 5)))), INVALID, ("'features'", "FP64 [2, 5] came", "[-1, 6]")),
-    Case("a matrix of integers", of("matrix", ("features", "INT64", np.ones((2, 6), np.int64))), INVALID, ("'features'", "INT64", "FP32 or FP64")),
-    Case("text that is no UTF-8", text_of(b"\x02\0\0\0AA\x02\0\0\0\xff\xfe"), INVALID, ("'carrier'", "element 1", "UTF-8")),
+    Case(
+        "a narrow matrix",
+        of("matrix", ("features", "FP64", np.ones((2, 5)))),
+        INVALID,
+        ("'features'", "FP64 [2, 5] came", "[-1, 6]"),
+    ),
+    Case(
+        "a matrix of integers",
+        of("matrix", ("features", "INT64", np.ones((2, 6), np.int64))),
+        INVALID,
+        ("'features'", "INT64", "FP32 or FP64"),
+    ),
+    Case(
+        "text that is no UTF-8",
+        text_of(b"\x02\0\0\0AA\x02\0\0\0\xff\xfe"),
+        INVALID,
+        ("'carrier'", "element 1", "UTF-8"),
+    ),
     Case("half of a text's length", text_of(b"\x02\0\0\0AA\x02\0\0"), INVALID, ("'carrier'",)),
     Case("text shorter than its length", text_of(b"\x02\0\0\0AA\x03\0\0\0UA"), INVALID, ("'carrier'", "3")),
-    Case("text of 4 GiB announced", text_of(b"\x02\0\0\0AA\xff\xff\xff\xffUA"), INVALID, ("'carrier'", "4294967295")),
+    Case(
+        "text of 4 GiB announced",
+        text_of(b"\x02\0\0\0AA\xff\xff\xff\xffUA"),
+        INVALID,
+        ("'carrier'", "4294967295"),
+    ),
     Case("too few texts", text_of(b"\x02\0\0\0AA"), INVALID, ("'carrier'", "2 elements", "6 bytes")),
     Case("too many texts", text_of(b"\x01\0\0\0A" * 3), INVALID, ("'carrier'",)),
     Case("unknown output", network(asked("z")), INVALID, ("'z'", "expected: y")),
     Case("doubled output", network(asked("y", "y")), INVALID, ("'y'", "twice")),
     Case("classification", network(asked("y", classification=2)), INVALID, ("'y'", "classification")),
     Case("empty message", lambda messages: b"", NOT_FOUND, ("''",)),
-    Case("a truncated field", lambda messages: b"\x0a\x07net", INVALID, ("malformed protobuf", "ModelInferRequest")),
-    Case("a length beyond 2 GiB", lambda messages: b"\x0a\xff\xff\xff\xff\x0f" + b"x" * 10, INVALID, ("malformed protobuf",)),
+    Case(
+        "a truncated field",
+        lambda messages: b"\x0a\x07net",
+        INVALID,
+        ("malformed protobuf", "ModelInferRequest"),
+    ),
+    Case(
+        "a length beyond 2 GiB",
+        lambda messages: b"\x0a\xff\xff\xff\xff\x0f" + b"x" * 10,
+        INVALID,
+        ("malformed protobuf",),
+    ),
     Case("an endless varint", lambda messages: b"\x08" + b"\xff" * 11, INVALID, ("malformed protobuf",)),
     Case("field number 0", lambda messages: b"\x02\x01a", INVALID, ("malformed protobuf",)),
     Case("an unknown wire type", lambda messages: b"\x0f", INVALID, ("malformed protobuf",)),
     Case("a group that is not closed", lambda messages: b"\x5b\x08\x01", INVALID, ("malformed protobuf",)),
-    Case("a model name that is no UTF-8", lambda messages: b"\x0a\x02\xff\xfe", INVALID, ("model_name", "UTF-8")),
+    Case(
+        "a model name that is no UTF-8",
+        lambda messages: b"\x0a\x02\xff\xfe",
+        INVALID,
+        ("model_name", "UTF-8"),
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from generated_stubs import Generated
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from infer_requests import network_request
+
 from sample_bundles import Samples
 from server_process import ServerProcess, wrapped
 

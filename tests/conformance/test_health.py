@@ -12,6 +12,7 @@ import grpc
 import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from sample_bundles import Samples
 from server_process import StartServer
 
@@ -24,7 +25,9 @@ def request(service: str) -> Any:
     return health_pb2.HealthCheckRequest(service=service)
 
 
-@pytest.mark.parametrize("service", ["", "inference.GRPCInferenceService", "grpc.health.v1.Health", "network"])
+@pytest.mark.parametrize(
+    "service", ["", "inference.GRPCInferenceService", "grpc.health.v1.Health", "network"]
+)
 def test_check_answers_for_the_server_its_services_and_models(channel: grpc.Channel, service: str) -> None:
     assert health_pb2_grpc.HealthStub(channel).Check(request(service)).status == SERVING
 
@@ -69,7 +72,10 @@ def test_watch_pushes_every_change_and_nothing_else(
     repository = tmp_path / "repository"
     shutil.copytree(samples.path / "network", repository / "network")
     server = start_server(repository, "--allow-load-unload", settings={})
-    with grpc.insecure_channel(server.address) as channel, triton.InferenceServerClient(server.address) as client:
+    with (
+        grpc.insecure_channel(server.address) as channel,
+        triton.InferenceServerClient(server.address) as client,
+    ):
         model, other, whole = Watch(channel, "network"), Watch(channel, "wide"), Watch(channel, "")
         assert (model.next(), other.next(), whole.next()) == (SERVING, SERVICE_UNKNOWN, SERVING)
 

@@ -23,6 +23,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 from infer_requests import network_request
+
 from server_process import ServerProcess, StartServer
 from wire_peer import (
     INFER,
@@ -72,7 +73,9 @@ def assert_good(answer: Answer, generated: Generated) -> None:
     assert list(response.outputs[0].shape) == [1, 4]
 
 
-def test_an_answer_is_headers_one_message_and_trailers(peer: WirePeer, good: bytes, generated: Generated) -> None:
+def test_an_answer_is_headers_one_message_and_trailers(
+    peer: WirePeer, good: bytes, generated: Generated
+) -> None:
     answer = peer.call(1, good)
 
     assert_good(answer, generated)
@@ -120,7 +123,8 @@ class TestHeaders:
         assert_good(peer.call(1, good, request_headers(content_type=content)), generated)
 
     @pytest.mark.parametrize(
-        "path", ["/", "/inference.GRPCInferenceService/", "/inference.GRPCInferenceService/Modelinfer", INFER + "/"]
+        "path",
+        ["/", "/inference.GRPCInferenceService/", "/inference.GRPCInferenceService/Modelinfer", INFER + "/"],
     )
     def test_an_unknown_path_is_unimplemented_and_named(
         self, peer: WirePeer, check_good: None, good: bytes, path: str
@@ -131,7 +135,9 @@ class TestHeaders:
         assert path in unquote(answer.message)
 
     @pytest.mark.parametrize("value", ["", "1", "S", "1x", "-1S", "123456789S", "1.5S", "1 S", "1SS", "0x1S"])
-    def test_a_malformed_timeout_is_refused(self, peer: WirePeer, check_good: None, good: bytes, value: str) -> None:
+    def test_a_malformed_timeout_is_refused(
+        self, peer: WirePeer, check_good: None, good: bytes, value: str
+    ) -> None:
         answer = peer.call(1, good, request_headers(INFER, ("grpc-timeout", value)))
 
         assert answer.status in (INVALID, INTERNAL)
@@ -147,7 +153,9 @@ class TestHeaders:
     def test_a_timeout_that_has_passed_is_exceeded(self, peer: WirePeer, good: bytes, value: str) -> None:
         assert peer.call(1, good, request_headers(INFER, ("grpc-timeout", value))).status == DEADLINE
 
-    def test_a_call_whose_body_never_comes_ends_at_its_deadline(self, peer: WirePeer, check_good: None) -> None:
+    def test_a_call_whose_body_never_comes_ends_at_its_deadline(
+        self, peer: WirePeer, check_good: None
+    ) -> None:
         peer.open(1, request_headers(INFER, ("grpc-timeout", "200m")))
 
         assert peer.answer(1, timeout=3).status == DEADLINE
@@ -286,7 +294,11 @@ class TestMessages:
             (b"\0\0\0\0\x09abc", INTERNAL, ("within a message", "8 bytes")),
             (b"\x01\0\0\0\x03abc", INTERNAL, ("compressed flag", "no grpc-encoding")),
             (b"\x07\0\0\0\x03abc", INTERNAL, ("compressed flag is 7", "0 or 1")),
-            (b"\0\x7f\xff\xff\xff", EXHAUSTED, ("2147483647 bytes", "at most 67108864", "limits.max_message_bytes")),
+            (
+                b"\0\x7f\xff\xff\xff",
+                EXHAUSTED,
+                ("2147483647 bytes", "at most 67108864", "limits.max_message_bytes"),
+            ),
             (b"\0\xff\xff\xff\xffabc", EXHAUSTED, ("4294967295 bytes", "at most 67108864")),
         ],
         ids=["none", "half a prefix", "half a message", "flag 1", "flag 7", "2 GiB", "4 GiB"],
@@ -315,9 +327,12 @@ class TestMessages:
             peer.read_until(lambda: answer.reset is not None)
             assert answer.reset == NO_ERROR  # the rest of the request is not wanted
 
-    @pytest.mark.parametrize("path", [STREAM_INFER, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"])
     @pytest.mark.parametrize(
-        ("body", "status"), [(b"\0\0", INTERNAL), (b"\x07\0\0\0\0", INTERNAL), (b"\0\x7f\xff\xff\xff", EXHAUSTED)]
+        "path", [STREAM_INFER, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]
+    )
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [(b"\0\0", INTERNAL), (b"\x07\0\0\0\0", INTERNAL), (b"\0\x7f\xff\xff\xff", EXHAUSTED)],
     )
     def test_streams_refuse_the_same(
         self, peer: WirePeer, check_good: None, path: str, body: bytes, status: int
@@ -368,7 +383,9 @@ class TestMessages:
             peer.data(1, bytes(65_536))
         assert_good(peer.call(3, good), generated)
 
-    def test_a_body_may_be_larger_than_every_window(self, server: ServerProcess, generated: Generated) -> None:
+    def test_a_body_may_be_larger_than_every_window(
+        self, server: ServerProcess, generated: Generated
+    ) -> None:
         request = generated.messages.ModelInferRequest(model_name="wide")
         request.inputs.add(name="x", datatype="FP32", shape=[1, 8_000_000])
         request.raw_input_contents.append(bytes(32_000_000))
@@ -426,7 +443,9 @@ class TestConnections:
             "bad SETTINGS", "DATA on an idle stream", "window update of 0", "even stream", "bad HPACK",
         ],
     )  # fmt: skip
-    def test_what_is_no_http2_is_closed_on(self, server: ServerProcess, check_good: None, sent: bytes) -> None:
+    def test_what_is_no_http2_is_closed_on(
+        self, server: ServerProcess, check_good: None, sent: bytes
+    ) -> None:
         got = raw_exchange(server.port, sent)
 
         assert b"HTTP/1.1" not in got
@@ -441,7 +460,9 @@ class TestConnections:
             for _ in range(chance.randrange(1, 8)):
                 body = chance.randbytes(chance.randrange(40))
                 kind, flags, stream = chance.randrange(11), chance.randrange(256), chance.randrange(4)
-                frames += len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+                frames += (
+                    len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+                )
             with WirePeer(server.port, greet=False) as peer:
                 peer.send_bytes(hello + frames)
 
@@ -514,7 +535,9 @@ class TestConnections:
             for stream in streams:
                 assert peer.answer(stream).status == OK
 
-    def test_an_endless_header_block_ends_the_connection(self, server: ServerProcess, check_good: None) -> None:
+    def test_an_endless_header_block_ends_the_connection(
+        self, server: ServerProcess, check_good: None
+    ) -> None:
         with WirePeer(server.port) as peer:
             peer.send(HeadersFrame(1, peer.headers_frame(1, request_headers()).data))
             with contextlib.suppress(ConnectionError):
@@ -522,7 +545,9 @@ class TestConnections:
                     peer.send(ContinuationFrame(1, b""))
             assert peer.read_to_end()
 
-    @pytest.mark.parametrize("frame", [PingFrame(0, b"12345678"), SettingsFrame(0, {SettingsFrame.ENABLE_PUSH: 0})])
+    @pytest.mark.parametrize(
+        "frame", [PingFrame(0, b"12345678"), SettingsFrame(0, {SettingsFrame.ENABLE_PUSH: 0})]
+    )
     def test_a_flood_of_frames_that_want_an_answer_ends_the_connection_or_holds_little_memory(
         self, server: ServerProcess, check_good: None, frame: Frame
     ) -> None:
@@ -560,7 +585,11 @@ def test_the_answers_window_is_respected_to_the_byte(server: ServerProcess, gene
             step = {1000: 1, 1001: 499, 1500: 58_500}.get(given)
             if step:
                 peer.send(WindowUpdateFrame(1, window_increment=step))
-        peer.send(WindowUpdateFrame(1, window_increment=1 << 20), WindowUpdateFrame(0, window_increment=1 << 20))
+        peer.send(
+            WindowUpdateFrame(1, window_increment=1 << 20), WindowUpdateFrame(0, window_increment=1 << 20)
+        )
         assert peer.answer(1).status == OK
         (message,) = peer.answers[1].messages
-        assert len(generated.messages.ModelInferResponse.FromString(message).raw_output_contents[0]) == 200_000
+        assert (
+            len(generated.messages.ModelInferResponse.FromString(message).raw_output_contents[0]) == 200_000
+        )

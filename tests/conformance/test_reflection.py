@@ -87,7 +87,10 @@ class TestVersion1:
         )
 
         files = [
-            {descriptor_pb2.FileDescriptorProto.FromString(raw).name for raw in one.file_descriptor_response.file_descriptor_proto}
+            {
+                descriptor_pb2.FileDescriptorProto.FromString(raw).name
+                for raw in one.file_descriptor_response.file_descriptor_proto
+            }
             for one in answers
         ]
         assert "open_inference.proto" in files[0]

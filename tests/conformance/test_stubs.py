@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from generated_stubs import Generated
 from infer_requests import FIELD, add_raw, add_typed, network_request, raw_output
+
 from sample_bundles import TYPED, Samples, value_of
 from server_process import ServerProcess, StartServer
 
@@ -112,7 +113,9 @@ def test_tens_of_megabytes_go_both_ways(stub: Any, generated: Generated, raw: bo
 
     response = stub.ModelInfer(request, timeout=60)
 
-    got = raw_output(response, "y") if raw else np.array(response.outputs[0].contents.fp32_contents, np.float32)
+    got = (
+        raw_output(response, "y") if raw else np.array(response.outputs[0].contents.fp32_contents, np.float32)
+    )
     assert got.tobytes() == (-x).tobytes()
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tritonclient.grpc as triton
-from sample_bundles import MATRIX_COLUMNS, MAX_ROWS, MODEL_SETTINGS, TYPED, Samples, flights, value_of
-from server_process import ServerProcess, StartServer
 from triton_tensors import frame_inputs, tensor
 from tritonclient.utils import InferenceServerException
+
+from sample_bundles import MATRIX_COLUMNS, MAX_ROWS, MODEL_SETTINGS, TYPED, Samples, flights, value_of
+from server_process import ServerProcess, StartServer
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def test_server_metadata_names_the_server_and_its_extensions(client: triton.Infe
 
     assert metadata["name"] == "penstock"
     assert metadata["version"]
-    assert {"model_repository", "model_configuration", "statistics", "parameters"} <= set(metadata["extensions"])
+    assert {"model_repository", "model_configuration", "statistics", "parameters"} <= set(
+        metadata["extensions"]
+    )
 
 
 def test_model_metadata_lists_columns_datatypes_and_versions(client: triton.InferenceServerClient) -> None:
@@ -232,7 +235,12 @@ def test_text_columns_go_in_as_bytes_and_empty_text_is_missing(
     client: triton.InferenceServerClient, samples: Samples
 ) -> None:
     frame = pd.DataFrame(
-        {"distance": [0.1] * 4, "hour": [5] * 4, "wind": [np.nan] * 4, "carrier": ["Zürich ✈", "", "UA", "AA"]}
+        {
+            "distance": [0.1] * 4,
+            "hour": [5] * 4,
+            "wind": [np.nan] * 4,
+            "carrier": ["Zürich ✈", "", "UA", "AA"],
+        }
     )
 
     answer = client.infer("delay", frame_inputs(frame))
@@ -244,7 +252,6 @@ def test_text_columns_go_in_as_bytes_and_empty_text_is_missing(
 
 @pytest.mark.parametrize("rows", [1, 64])
 def test_text_comes_out_as_it_went_in(client: triton.InferenceServerClient, rows: int) -> None:
-    from sample_bundles import TYPED
 
     values = {kind: value_of(kind, rows) for kind in TYPED}
     answer = client.infer(

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton
-from sample_bundles import Samples, flights
-from server_process import ServerProcess
 from triton_tensors import frame_inputs, tensor
 from tritonclient.utils import InferenceServerException
+
+from sample_bundles import Samples, flights
+from server_process import ServerProcess
 
 
 def run(server: ServerProcess, work: Callable[[triton.InferenceServerClient], Awaitable[Any]]) -> Any:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from server_process import ServerProcess
 from triton_tensors import tensor
 from tritonclient.utils import InferenceServerException
+
+from server_process import ServerProcess
 
 
 @pytest.fixture

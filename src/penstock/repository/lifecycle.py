@@ -9,11 +9,12 @@ version's state.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from penstock.config import ModelSection
@@ -28,6 +29,10 @@ Loader = Callable[[VersionFolder], Loaded]
 Publish = Callable[[Sequence[PublishedModel], bool], None]
 Report = Callable[[str], None]
 _log = logging.getLogger("penstock.repository")
+
+
+# A tenth of the processor where serving wants all of it; loads never starve.
+_LOAD_NICENESS = 10
 
 
 class Lifecycle:
@@ -53,7 +58,7 @@ class Lifecycle:
         self._load = load
         self._publish = publish
         self._report = report
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="penstock-load")
+        self._pool = ThreadPoolExecutor(threads, "penstock-load", _yield_to_serving)
         self._lock = (
             threading.Lock()
         )  # of everything below; _view is also read without it, as it is replaced whole
@@ -295,6 +300,12 @@ class Lifecycle:
             failure = slot.fail(error)
             kept = "; what served goes on serving" if slot.serving is not None else ""
             self._lines.append(f"{_label(folder)} refused: {failure.reason}{kept}")
+
+
+def _yield_to_serving() -> None:
+    """Lets serving threads go first: a load may take longer, a request may not."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOAD_NICENESS)
 
 
 def _label(folder: VersionFolder) -> str:

@@ -138,7 +138,7 @@ TEST_CASE("a call that is reset while frames refer to its answer keeps the memor
   REQUIRE(wire.feed(wire.peer.pull()));
   CHECK(wire.session.open().empty());
   CHECK(wire.session.queued() == 0);
-  CHECK(wire.session.buffered() == 0);
+  CHECK(wire.session.buffered() >= 200'000);
   CHECK(alive == 1);
   const std::size_t waiting = wire.session.outbox().size();
   wire.transport.total = waiting - 1;
@@ -149,6 +149,7 @@ TEST_CASE("a call that is reset while frames refer to its answer keeps the memor
   wire.transport.total = SIZE_MAX;
   REQUIRE(wire.session.outbox().flush(wire.transport).state == Io::kDone);
   CHECK(alive == 0);
+  CHECK(wire.session.buffered() == 0);
 }
 
 TEST_CASE("a call that is reset before any byte of its answer was framed keeps nothing") {
@@ -336,8 +337,7 @@ TEST_CASE("a peer that does not read its answers is not listened to for more") {
   for (int i = 0; i < 2'000 && !wire.peer.reply(id).ended; ++i) {
     wire.peer.allow(id, 9);
     wire.run();
-    REQUIRE(wire.session.find(id) != nullptr);
-    CHECK(wire.session.find(id)->queue.size() <= 32);
+    if (Stream* stream = wire.session.find(id)) CHECK(stream->queue.size() <= 32);
   }
   CHECK(unframed(wire.peer.reply(id).body) == expected);
   CHECK(wire.peer.reply(id).status() == "0");

@@ -1,0 +1,303 @@
+"""SIGTERM: what was accepted is finished, nothing new is taken, and the exit status is 0."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from infer_requests import loop_request, network_request, raw_output
+
+import penstock
+from penstock import _proto
+from sample_bundles import Samples, loop
+from server_process import SERVE, ServerProcess, StartServer
+from wire_peer import LIVE, STREAM_INFER, WirePeer, prefixed, request_headers
+
+SERVICE = "/inference.GRPCInferenceService"
+SECOND_OF_ROUNDS = 600_000  # of the model `loop`: about a second, or some
+OK = 0
+
+
+def infer(channel: grpc.Channel, request: Any, **options: Any) -> Any:
+    call = channel.unary_unary(
+        f"{SERVICE}/ModelInfer",
+        request_serializer=_proto.ModelInferRequest.SerializeToString,
+        response_deserializer=_proto.ModelInferResponse.FromString,
+    )
+    return call.future(request, **options)
+
+
+def refuses(server: ServerProcess) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def wait_until_it_refuses(server: ServerProcess) -> None:
+    end = time.monotonic() + 5
+    while not refuses(server):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_leaves_at_once_with_0(start_server: StartServer, number: signal.Signals) -> None:
+    server = start_server()
+    began = time.monotonic()
+    server.signal(number)
+
+    assert server.wait() == 0
+    assert time.monotonic() - began < 3
+    server.wait_for("finishing open requests")
+    server.wait_for("stopped")
+
+
+def test_idle_connections_do_not_hold_it_up(start_server: StartServer) -> None:
+    server = start_server()
+    with WirePeer(server.port) as peer, socket.create_connection(("127.0.0.1", server.port)):
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 3
+        assert peer.read_to_end()
+        # A notice first, so that a call on its way is not lost, then the last word.
+        assert [frame.last_stream_id for frame in peer.goaways] == [(1 << 31) - 1, 0]
+        assert {frame.error_code for frame in peer.goaways} == {0}
+
+
+def test_a_running_inference_is_answered_and_new_connections_are_refused(start_server: StartServer) -> None:
+    server = start_server()
+    with grpc.insecure_channel(server.address) as channel:
+        grpc.channel_ready_future(channel).result(10)
+        call = infer(channel, loop_request(_proto, SECOND_OF_ROUNDS))
+        time.sleep(0.1)
+        server.signal(signal.SIGTERM)
+
+        response = call.result(timeout=60)
+
+        assert raw_output(response, "done")[0] == SECOND_OF_ROUNDS**2
+        assert server.wait() == 0
+        assert refuses(server)
+
+
+def test_a_half_sent_request_is_completed_and_answered(start_server: StartServer) -> None:
+    server = start_server()
+    body = prefixed(network_request(_proto)[0].SerializeToString())
+    with WirePeer(server.port) as peer:
+        peer.open(1)
+        peer.data(1, body[:20])
+        peer.ping()
+        server.signal(signal.SIGTERM)
+        peer.read_until(lambda: len(peer.goaways) == 2)
+        assert peer.goaways[-1].last_stream_id == 1
+        wait_until_it_refuses(server)
+        peer.data(1, body[20:], end=True)
+        assert peer.answer(1).status == OK
+        assert server.wait() == 0
+
+
+def test_an_open_stream_goes_on_until_its_caller_ends_it(start_server: StartServer) -> None:
+    server = start_server()
+    body = prefixed(network_request(_proto)[0].SerializeToString())
+    with WirePeer(server.port) as peer:
+        peer.open(1, request_headers(STREAM_INFER))
+        peer.data(1, body)
+        peer.read_until(lambda: 1 in peer.answers and len(peer.answers[1].messages) == 1)
+        server.signal(signal.SIGTERM)
+        peer.read_until(lambda: len(peer.goaways) == 2)
+        for count in (2, 3, 4):
+            time.sleep(0.1)
+            peer.data(1, body)
+            peer.read_until(lambda: len(peer.answers[1].messages) == count)  # noqa: B023
+        assert server.process.poll() is None
+        peer.data(1, b"", end=True)
+        assert peer.answer(1).status == OK
+        assert server.wait() == 0
+
+
+def test_a_load_that_python_is_busy_with_is_answered(
+    start_server: StartServer, samples: Samples, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(samples.path / "network", repository / "network")
+    server = start_server(repository, "--allow-load-unload", settings={})
+    # Its golden example takes its time at every load.
+    rounds = {"rounds": np.array([SECOND_OF_ROUNDS], np.int64)}
+    penstock.build(repository, name="slow", version="1", model=loop(), examples=rounds)
+    with grpc.insecure_channel(server.address) as channel:
+        load = channel.unary_unary(
+            f"{SERVICE}/RepositoryModelLoad",
+            request_serializer=_proto.RepositoryModelLoadRequest.SerializeToString,
+            response_deserializer=_proto.RepositoryModelLoadResponse.FromString,
+        ).future(_proto.RepositoryModelLoadRequest(model_name="slow"), timeout=60)
+        time.sleep(0.15)
+        assert not load.done()
+        server.signal(signal.SIGTERM)
+
+        assert load.result() is not None
+        assert server.wait() == 0
+    server.wait_for("slow:1 ready")
+
+
+def test_every_accepted_request_of_a_steady_load_is_answered(start_server: StartServer) -> None:
+    server = start_server()
+    headers = request_headers()
+    body = prefixed(network_request(_proto)[0].SerializeToString())
+
+    def steady(_: int) -> tuple[int, int]:
+        """Sends as long as it may; the answers, and the requests behind the last one that was accepted."""
+        opened: list[int] = []
+        with WirePeer(server.port) as peer:
+            started.release()
+            try:
+                while not peer.goaways or peer.goaway.last_stream_id == (1 << 31) - 1:  # type: ignore[union-attr]
+                    stream = 1 + 2 * len(opened)
+                    peer.open(stream, headers)
+                    peer.data(stream, body, end=True)
+                    opened.append(stream)
+                    if len(opened) % 8 == 0:
+                        peer._read(0.01)
+            except ConnectionError:
+                pass  # it has closed behind its last answer
+            peer.read_to_end()
+            assert peer.goaway is not None
+            accepted = [stream for stream in opened if stream <= peer.goaway.last_stream_id]
+            for stream in accepted:
+                assert peer.answers[stream].status == OK, (stream, peer.goaway.last_stream_id)
+            return len(accepted), len(opened) - len(accepted)
+
+    started = threading.Semaphore(0)
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(steady, index) for index in range(4)]
+        for _ in loads:
+            started.acquire()
+        time.sleep(0.3)
+        server.signal(signal.SIGTERM)
+        counts = [load.result(timeout=30) for load in loads]
+
+    assert all(answered > 20 for answered, _ in counts), counts
+    assert server.wait() == 0
+
+
+def test_a_grpc_client_under_load_sees_only_answers_and_then_unavailable(start_server: StartServer) -> None:
+    server = start_server()
+    request, _ = network_request(_proto)
+    stopped_at = float("inf")
+    outcomes: queue.SimpleQueue[tuple[float, grpc.StatusCode]] = queue.SimpleQueue()
+
+    def caller(_: int) -> None:
+        with grpc.insecure_channel(
+            server.address, options=[("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
+            grpc.channel_ready_future(channel).result(10)
+            while True:
+                began = time.monotonic()
+                code = infer(channel, request, timeout=30).code()
+                outcomes.put((began, code))
+                if code is not grpc.StatusCode.OK:
+                    return
+
+    with ThreadPoolExecutor(6) as pool:
+        callers = [pool.submit(caller, index) for index in range(6)]
+        time.sleep(0.7)
+        stopped_at = time.monotonic()
+        server.signal(signal.SIGTERM)
+        for done in callers:
+            done.result(timeout=60)
+
+    assert server.wait() == 0
+    seen = [outcomes.get() for _ in range(outcomes.qsize())]
+    failed = [(began, code) for began, code in seen if code is not grpc.StatusCode.OK]
+    assert len(seen) > 100
+    assert {code for _, code in failed} == {grpc.StatusCode.UNAVAILABLE}  # nobody listens any more
+    assert all(began > stopped_at for began, _ in failed)
+
+
+def test_a_second_signal_ends_it_at_once(start_server: StartServer) -> None:
+    server = start_server()
+    with WirePeer(server.port) as peer:
+        peer.open(1, request_headers(STREAM_INFER))
+        peer.ping()
+        server.signal(signal.SIGTERM)
+        server.wait_for("finishing open requests")
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+
+        status = server.wait()
+
+        assert status == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 2
+    server.wait_for("again")
+    server.check_output()
+    server.process.returncode = 0  # as was expected: the fixture looks for 0
+
+
+def test_what_takes_longer_than_the_drain_timeout_is_cut_off(
+    start_server: StartServer, samples: Samples
+) -> None:
+    server = start_server(samples.path, "--drain-timeout", "0.5")
+    with WirePeer(server.port) as peer:
+        peer.open(1, request_headers(STREAM_INFER))
+        peer.ping()
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert 0.4 < time.monotonic() - began < 5
+        assert peer.read_to_end()
+    server.wait_for("cut off")
+
+
+def test_readiness_ends_before_the_connection_does(start_server: StartServer) -> None:
+    server = start_server()
+    with WirePeer(server.port) as peer:
+        peer.open(1, request_headers(STREAM_INFER))
+        peer.ping()
+        server.signal(signal.SIGTERM)
+        peer.read_until(lambda: len(peer.goaways) == 1)  # the notice: calls are still taken
+        ready = peer.call(3, prefixed(b""), request_headers(f"{SERVICE}/ServerReady"))
+        live = peer.call(5, prefixed(b""), request_headers(LIVE))
+        assert _proto.ServerReadyResponse.FromString(ready.messages[0]).ready is False
+        assert _proto.ServerLiveResponse.FromString(live.messages[0]).live is True
+        peer.data(1, b"", end=True)
+        assert server.wait() == 0
+
+
+def test_a_signal_while_it_loads_ends_it_with_0(samples: Samples, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    rounds = {"rounds": np.array([SECOND_OF_ROUNDS * 2], np.int64)}
+    penstock.build(repository, name="slow", version="1", model=loop(), examples=rounds)
+    server = ServerProcess(repository, folder=tmp_path, ready=False)
+    try:
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 5
+        server.check_output()
+    finally:
+        server.process.kill()
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_1(server: ServerProcess, samples: Samples) -> None:
+    command = [sys.executable, *SERVE, "--repository", str(samples.path), "--port", str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert f"127.0.0.1:{server.port}" in done.stdout + done.stderr
+    assert "in use" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
