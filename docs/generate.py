@@ -1,4 +1,4 @@
-"""Writes the parts of docs/reference that the code says: settings, manifest, commands, transforms, errors, API.
+"""Writes the parts of docs/reference that the code says: settings, manifest, commands, transforms, API.
 
 A page holds a part between `<!-- generated: NAME -->` and `<!-- end -->`; all else in it is written by hand.
 
@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -29,13 +29,27 @@ from penstock import transforms as t
 from penstock.bundle import build, lineage, manifest
 from penstock.cli.app import app
 from penstock.models import lightgbm, onnx
+from penstock.models.options import ModelOptions
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 MEANINGS = tomllib.loads((REFERENCE / "meanings.toml").read_text())
 SIGNATURE_WIDTH = 100
 UNITS = {"_s": "seconds", "bytes": "bytes"}
-BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "min_length": "at least {} long", "max_length": "at most {} long"}
-TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "`true` or `false`", "Path": "text", "JsonValue": "JSON"}
+BOUNDS = {
+    "ge": "from {}",
+    "gt": "above {}",
+    "le": "up to {}",
+    "min_length": "at least {} long",
+    "max_length": "at most {} long",
+}
+TYPES = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "`true` or `false`",
+    "Path": "text",
+    "JsonValue": "JSON",
+}
 # One call of each transform, and the column that it is shown on.
 EXAMPLES: dict[str, tuple[str, list[Any]]] = {
     "cyclic": ('t.Cyclic("x", period=24)', [0, 6, 12, 23]),
@@ -48,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, list[Any]]] = {
 }
 
 
-def rows(header: tuple[str, ...], lines: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
+def rows(header: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
     """A Markdown table."""
     shown = [header, ("---",) * len(header), *lines]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in shown)
@@ -78,6 +92,8 @@ def type_of(annotation: Any) -> str:
         return f"list of {type_of(arguments[0])}"
     if arguments:  # a union
         return " or ".join("`null`" if part is type(None) else type_of(part) for part in arguments)
+    if isinstance(annotation, type) and issubclass(annotation, ModelOptions):
+        return "table"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     name = getattr(annotation, "__name__", str(annotation))
@@ -89,8 +105,11 @@ def bounds_of(field: Any) -> str:
     found = []
     for item in field.metadata:
         for part in [item, *getattr(item, "metadata", [])]:
-            found += [text.format(f"{getattr(part, name):,}") for name, text in BOUNDS.items() if getattr(part, name, None) is not None]
-    return " ".join(dict.fromkeys(found))
+            values = {name: getattr(part, name, None) for name in BOUNDS}
+            found += [
+                BOUNDS[name].format(f"{value:,}") for name, value in values.items() if value is not None
+            ]
+    return ", ".join(dict.fromkeys(found))
 
 
 def default_of(field: Any) -> str:
@@ -142,7 +161,10 @@ def manifest_fields() -> str:
     parts = []
     for model in met:
         parts.append(f"### {model.__name__}\n\n{paragraphs(model)}\n")
-        parts.append(rows(("Field", "Value", "Default", "Meaning"), field_rows("manifest", model.__name__, model)) + "\n")
+        parts.append(
+            rows(("Field", "Value", "Default", "Meaning"), field_rows("manifest", model.__name__, model))
+            + "\n"
+        )
     return "\n".join(parts)
 
 
@@ -159,7 +181,9 @@ def model_options() -> str:
     parts = []
     for kind, title, options in (("lightgbm", "LightGBM", lightgbm.Options), ("onnx", "ONNX", onnx.Options)):
         parts.append(f"### {title}\n")
-        parts.append(rows(("Option", "Value", "Default", "Meaning"), field_rows("options", kind, options)) + "\n")
+        parts.append(
+            rows(("Option", "Value", "Default", "Meaning"), field_rows("options", kind, options)) + "\n"
+        )
     return "\n".join(parts)
 
 
@@ -167,7 +191,10 @@ def limits() -> str:
     """How large a bundle may be."""
     known = meanings("settings", "bundle", config.BundleSection.model_fields)
     fields = config.BundleSection.model_fields.items()
-    return rows(("Setting", "Default", "Limits"), [(f"`bundle.{key}`", f"{field.default:,}", known[key]) for key, field in fields])
+    return rows(
+        ("Setting", "Default", "Limits"),
+        [(f"`bundle.{key}`", f"{field.default:,}", known[key]) for key, field in fields],
+    )
 
 
 def command_line() -> str:
@@ -203,10 +230,15 @@ def spelled(option: Any) -> str:
 
 
 def choices(option: Any) -> list[str]:
-    """The words that an option takes: some releases of Typer describe types themselves, others leave it to Click."""
+    """The words that an option takes. Some releases of Typer describe types, others leave that to Click."""
     if hasattr(option, "type_descriptor"):
         enum = option.type_descriptor.annotation
-        return [member.value for part in (enum, *get_args(enum)) if hasattr(part, "__members__") for member in part]
+        return [
+            member.value
+            for part in (enum, *get_args(enum))
+            if hasattr(part, "__members__")
+            for member in part
+        ]
     return list(option.type.choices)
 
 
@@ -230,7 +262,8 @@ def transforms() -> str:
     for kind, made in sorted(t.REGISTRY.items()):
         call, column = EXAMPLES[kind]
         reads = "numbers and text" if "BYTES" in made.accepts else "numbers"
-        parts.append(f"## {made.__name__}\n\n```python\n{signature(made.__name__, made.__init__)}\n```\n\n{paragraphs(made)}\n")
+        made_by = signature(made.__name__, made.__init__)
+        parts.append(f"## {made.__name__}\n\n```python\n{made_by}\n```\n\n{paragraphs(made)}\n")
         parts.append(f"Reads {reads}. Its kind in saved documents: `{kind}`.\n\n`{call}` on a column `x`:\n")
         parts.append(example(call, column) + "\n")
     return "\n".join(parts)
@@ -241,7 +274,9 @@ def example(call: str, column: list[Any]) -> str:
     features = t.Features([eval(call, {"t": t})])
     made = features.fit_transform({"x": column})
     names = [f"`{name}`" for name in features.output_names]
-    lines = [(shown(x), *(shown(value) for value in row)) for x, row in zip(column, made.tolist(), strict=True)]
+    lines = [
+        (shown(x), *(shown(value) for value in row)) for x, row in zip(column, made.tolist(), strict=True)
+    ]
     return rows(("x", *names), lines)
 
 
@@ -256,7 +291,9 @@ def shown(value: Any) -> str:
 
 def error_classes() -> str:
     """Each class of penstock.errors with the gRPC code that it is answered with."""
-    names = {number: name for name, number in vars(errors).items() if name.isupper() and isinstance(number, int)}
+    names = {
+        number: name for name, number in vars(errors).items() if name.isupper() and isinstance(number, int)
+    }
     lines = []
     for name, made in vars(errors).items():
         if isinstance(made, type) and issubclass(made, errors.PenstockError):
@@ -281,6 +318,12 @@ def described(each: Any, heading: str = "###", owner: str = "") -> str:
     name = f"{owner}{each.__name__}"
     call = each.__init__ if isinstance(each, type) and "__init__" in vars(each) else each
     text = f"{heading} {name}\n\n```python\n{signature(name, call)}\n```\n\n{paragraphs(each)}\n"
+    if (
+        heading == "###"
+        and getattr(penstock, each.__name__, None) is not each
+        and not hasattr(t, each.__name__)
+    ):
+        text += f"\nIn `{each.__module__}`.\n"
     if isinstance(each, type):
         for key, member in vars(each).items():
             member = member.__func__ if isinstance(member, staticmethod) else member
@@ -307,7 +350,9 @@ def signature(name: str, call: Any) -> str:
         annotation = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
         default = "" if parameter.default is parameter.empty else f" = {value_text(parameter.default)}"
         shown_parameters.append(f"{parameter.name}{annotation}{default}")
-    returns = "" if found.return_annotation in (found.empty, "None", None) else f" -> {found.return_annotation}"
+    returns = (
+        "" if found.return_annotation in (found.empty, "None", None) else f" -> {found.return_annotation}"
+    )
     line = f"{name}({', '.join(shown_parameters)}){returns}"
     if len(line) <= SIGNATURE_WIDTH:
         return line
@@ -322,7 +367,7 @@ def value_text(value: Any) -> str:
 
 
 def paragraphs(each: Any) -> str:
-    """A docstring as Markdown: code that it shows stays as it is, names in bare text too."""
+    """A docstring as Markdown, which it is already."""
     return inspect.getdoc(each) or ""
 
 
@@ -337,7 +382,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "api: build": api(penstock.build, build.Bundle, lineage.lineage_of, lineage.digest_frame),
     "api: load": api(penstock.load, runner.Runner),
     "api: features": api(t.Features, frames.columns_of),
-    "api: client": api(penstock.Client, client.InferResult, client.ModelMetadata, client.TensorSpec, client.ModelState),
+    "api: client": api(
+        penstock.Client, client.InferResult, client.ModelMetadata, client.TensorSpec, client.ModelState
+    ),
 }
 
 
@@ -354,7 +401,9 @@ def renewed(page: str, text: str) -> str:
 
 def main() -> int:
     """The exit status: 1 where --check found a stale page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is stale")
     check = parser.parse_args().check
     stale = False
@@ -363,7 +412,9 @@ def main() -> int:
         after = renewed(path.name, before)
         if after != before:
             stale = True
-            print(f"docs/reference/{path.name}: {'stale; run python docs/generate.py' if check else 'written'}")
+            print(
+                f"docs/reference/{path.name}: {'stale; run python docs/generate.py' if check else 'written'}"
+            )
             if not check:
                 path.write_text(after)
     return int(check and stale)

@@ -123,7 +123,7 @@ def wide() -> onnx.ModelProto:
 
 
 def loop() -> onnx.ModelProto:
-    """Counts as long as it is told to: `rounds` INT64 [rows] to `done` [rows], a sum over max(rounds) turns."""
+    """Adds as often as it is told: `rounds` INT64 [rows] to `done` [rows], rounds * max(rounds)."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["going"], ["goes_on"]),

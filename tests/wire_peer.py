@@ -91,8 +91,8 @@ class Answer:
 
 class WirePeer:
     """One connection. `window` is what the server may send on a stream before it is given more, and on the
-    connection unless `wide` is false. `greet` sends preface and SETTINGS; `settle` waits until the server's own
-    hold, which let this side send 1 MiB a stream.
+    connection unless `wide` is false. `greet` sends preface and SETTINGS; `settle` waits until the
+    server's own hold, which let this side send 1 MiB a stream.
     """
 
     def __init__(
@@ -177,17 +177,18 @@ class WirePeer:
         end = time.monotonic() + timeout
         while not met():
             assert not self.closed, "the server closed the connection"
-            assert self._read(end - time.monotonic()), f"not in {timeout} s"
+            assert self.read(end - time.monotonic()), f"not in {timeout} s"
 
     def read_to_end(self, timeout: float = 10) -> bool:
         """Reads until the server closes; False when it does not."""
         end = time.monotonic() + timeout
         while not self.closed:
-            if not self._read(end - time.monotonic()):
+            if not self.read(end - time.monotonic()):
                 return False
         return True
 
-    def _read(self, timeout: float) -> bool:
+    def read(self, timeout: float) -> bool:
+        """Takes what has come; False when nothing does in time."""
         if timeout <= 0:
             return False
         self.socket.settimeout(timeout)

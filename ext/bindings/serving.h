@@ -96,7 +96,7 @@ inline Status make_version(engine::Version::Spec& spec,
 inline Status make_workspace(const engine::Version& version, std::unique_ptr<Workspace>* made) noexcept {
   return guarded([&]() -> Status {
     auto workspace = std::make_unique<Workspace>();
-    PENSTOCK_RETURN_IF_ERROR(version.add_lane(&workspace->lane));
+    PENSTOCK_RETURN_IF_ERROR(version.add_lane(false, &workspace->lane));
     *made = std::move(workspace);
     return Status::ok();
   });

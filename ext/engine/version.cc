@@ -48,8 +48,9 @@ Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
   return Status::ok();
 }
 
-Status Version::add_lane(Lane** made) const {
+Status Version::add_lane(bool serves, Lane** made) const {
   auto lane = std::make_unique<Lane>();
+  lane->serves = serves;
   PENSTOCK_RETURN_IF_ERROR(spec_.executor->make_context(&lane->context));
   const std::lock_guard lock(lanes_mutex_);
   lanes_.push_back(std::move(lane));
@@ -135,6 +136,7 @@ std::vector<std::pair<std::string, std::int64_t>> Version::counters() const {
   none.each([&](const char* name, const Tally&) { sums.emplace_back(name, 0); });
   const std::lock_guard lock(lanes_mutex_);
   for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (!lane->serves) continue;
     std::size_t i = 0;
     lane->counters.each([&](const char* name, const Tally& tally) {
       std::int64_t& sum = sums[i++].second;

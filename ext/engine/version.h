@@ -26,6 +26,7 @@ namespace penstock::engine {
 
 // What one thread needs to run one version. Owned by the version, used by one thread at a time.
 struct alignas(64) Lane {
+  bool serves = false;  // callers' requests, rather than runs in process: those are not counted
   std::unique_ptr<executor::Context> context;
   Counters counters;
 };
@@ -62,7 +63,7 @@ class Version {
   std::span<const TensorSpec> outputs() const noexcept { return spec_.executor->outputs(); }
 
   // A lane for one more thread, for as long as the version lives. From any thread, off the request path.
-  Status add_lane(Lane** made) const;
+  Status add_lane(bool serves, Lane** made) const;
 
   // Binds, transforms and executes. Results live in `arena`, in `execution` or in the request.
   Status run(Lane& lane, const codec::InferRequest& request, Arena& arena, Execution* execution) const;
@@ -73,7 +74,7 @@ class Version {
                                        const Execution& execution, std::size_t prefix, std::size_t borrow_at,
                                        bool streamed, Arena& arena) const;
 
-  // Sums over all lanes, by name.
+  // Sums over the lanes that serve, by name.
   std::vector<std::pair<std::string, std::int64_t>> counters() const;
 
  private:

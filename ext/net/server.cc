@@ -97,7 +97,7 @@ Status Server::add_lanes(engine::Snapshot& snapshot) {
       }
       for (std::size_t i = 0; i < loops_.size(); ++i) {
         hosted.lanes.emplace_back();
-        PENSTOCK_RETURN_IF_ERROR(hosted.version->add_lane(&hosted.lanes.back()));
+        PENSTOCK_RETURN_IF_ERROR(hosted.version->add_lane(true, &hosted.lanes.back()));
       }
     }
   }

@@ -51,7 +51,7 @@ class ServerSection(_Section):
 
 
 class LimitsSection(_Section):
-    """`[limits]`: what one peer may take. The data plane enforces them; see ext/net/server.h."""
+    """`[limits]`: what one peer may take. The data plane enforces them; see ext/net/options.h."""
 
     # Protobuf ends at 2 GiB - 1, whatever gRPC's prefix could announce.
     max_message_bytes: Annotated[Bytes, Field(le=2**31 - 1)] = 64 * 1024 * 1024

@@ -143,7 +143,7 @@ def serve(settings: Settings, *, announce: Announce) -> int:
     """Serves until a signal says otherwise; the process's exit status. To be called on the main thread.
 
     SIGTERM or SIGINT: not ready, drained for at most server.drain_timeout_s, 0. A second one: out at once,
-    128 + its number. SIGHUP: the repository is read again. What keeps it from starting: one line, 1.
+    128 + its number. SIGHUP: the repository is read again. Raises what keeps it from starting.
     """
     log.configure()
     began = time.monotonic()
@@ -153,11 +153,10 @@ def serve(settings: Settings, *, announce: Announce) -> int:
     try:
         server = Server(settings, announce=announce)
         server.start()
-    except PenstockError as error:
-        announce(f"cannot serve: {log.one_line(str(error))}")
+    except BaseException:
         for number, handler in before.items():
             signal.signal(number, handler)
-        return 1
+        raise
     announce(f"listening on {server.address}")
     threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
     _until_stopped(server, events, announce)

@@ -36,7 +36,7 @@ class Generated:
         pool = descriptor_pool.DescriptorPool()
         sys.path.insert(0, str(folder))
         try:
-            with mock.patch.object(descriptor_pool, "Default", lambda: pool):
+            with mock.patch.object(descriptor_pool, "Default", return_value=pool):
                 self.messages = _fresh("open_inference_pb2")
                 self.services = _fresh("open_inference_pb2_grpc")
                 self.reflection = _fresh("v1_reflection_pb2")

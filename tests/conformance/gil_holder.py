@@ -1,4 +1,4 @@
-"""A server whose Python can be stopped from outside: `hold SECONDS` on standard input keeps the GIL for so long.
+"""A server whose Python can be stopped from outside: `hold SECONDS` on its input keeps the GIL for so long.
 
 Not a test: test_busy_python.py runs it in a process of its own.
 """

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from generated_stubs import ROOT, Generated
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 SERVICES = {
@@ -33,8 +33,6 @@ def test_the_reflection_client_lists_services_and_rebuilds_their_descriptors(cha
 
 
 def test_a_call_built_from_reflection_alone_is_answered(channel: grpc.Channel) -> None:
-    from google.protobuf import message_factory
-
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     method = pool.FindServiceByName("inference.GRPCInferenceService").methods_by_name["ServerMetadata"]
     request = message_factory.GetMessageClass(method.input_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -195,8 +196,6 @@ def test_optional_rpcs_that_are_not_offered_are_unimplemented(
 def test_a_known_model_that_is_not_ready_answers_false_and_refuses_as_unavailable(
     start_server: StartServer, samples: Samples, tmp_path: Any, generated: Generated
 ) -> None:
-    import shutil
-
     repository = tmp_path / "repository"
     shutil.copytree(samples.path / "network", repository / "network")
     (repository / "network" / "1" / "model.onnx").write_bytes(b"")

@@ -45,7 +45,7 @@ def test_unknown_models_and_versions_are_no_models_that_are_ready(
 ) -> None:
     # tritonclient hands the status on where other clients may take it for "not ready".
     for name, version in (("nothing", ""), ("delay", "77")):
-        with pytest.raises(InferenceServerException, match="nothing|77") as refused:
+        with pytest.raises(InferenceServerException, match=r"nothing|77") as refused:
             client.is_model_ready(name, version)
         assert refused.value.status() == "StatusCode.NOT_FOUND"
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import tritonclient.grpc as triton
 from triton_tensors import frame_inputs
 from tritonclient.utils import InferenceServerException
 
+import penstock
 from penstock.errors import BundleError, GoldenError
 from sample_bundles import Samples, flights
 from server_process import ServerProcess, StartServer
@@ -68,15 +71,16 @@ def damage_transforms(change: Callable[[Any], Any]) -> Callable[[Path], None]:
     return damage
 
 
+def unknown_kind(document: Any) -> Any:
+    return json.loads(json.dumps(document).replace('"one_hot"', '"no_such"'))
+
+
 def without_transform_arrays(folder: Path) -> None:
     rewrite(folder, "transforms.safetensors", b"\x02\0\0\0\0\0\0\0{}")
 
 
 def other_golden(folder: Path) -> None:
     """The examples of this version, and the answers of another model."""
-    import numpy as np
-    import safetensors.numpy
-
     arrays = safetensors.numpy.load((folder / "golden.safetensors").read_bytes())
     name = next(name for name in arrays if "prediction" in name)
     arrays[name] = np.array(arrays[name])
@@ -110,7 +114,12 @@ FAULTS = [
         damage_model(lambda text: text.replace(b"left_child=", b"left_child=99999 ", 1)),
         ("model.txt",),
     ),
-    Fault("a missing file", "network", lambda folder: (folder / "model.onnx").unlink(), ("model.onnx", "missing")),
+    Fault(
+        "a missing file",
+        "network",
+        lambda folder: (folder / "model.onnx").unlink(),
+        ("model.onnx", "missing"),
+    ),
     Fault("a wrong digest", "network", swap_bytes, ("model.onnx", "sha-256")),
     Fault(
         "a file of another size",
@@ -165,7 +174,7 @@ FAULTS = [
         lambda folder: edit_manifest(folder, lambda manifest: manifest["inputs"][0].update(name="z")),
         ("inputs z fp32", "the model has x fp32"),
     ),
-    Fault("transforms of an unknown kind", "delay", damage_transforms(lambda doc: _replaced(doc, "one_hot", "no_such")), ("no_such",)),
+    Fault("transforms of an unknown kind", "delay", damage_transforms(unknown_kind), ("no_such",)),
     Fault("transforms that are no object", "delay", damage_transforms(lambda _: [1, 2, 3]), ("transform",)),
     Fault("transforms that are null", "delay", damage_transforms(lambda _: None), ("transform",)),
     Fault("transforms without their arrays", "delay", without_transform_arrays, ("transform",)),
@@ -175,12 +184,10 @@ FAULTS = [
         lambda folder: rewrite(folder, "transforms.safetensors", bytes(range(200))),
         ("transforms.safetensors",),
     ),
-    Fault("answers that are not the recorded ones", "delay", other_golden, ("golden", "example 3", "prediction")),
-]  # fmt: skip
-
-
-def _replaced(document: Any, before: str, after: str) -> Any:
-    return json.loads(json.dumps(document).replace(f'"{before}"', f'"{after}"'))
+    Fault(
+        "answers that are not the recorded ones", "delay", other_golden, ("golden", "example 3", "prediction")
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +251,7 @@ def test_a_failed_load_leaves_what_served_serving(
     with triton.InferenceServerClient(server.address) as client:
         before = client.infer("delay", frame_inputs(flights(5)), model_version="2").as_numpy("prediction")
         damage_model(cut)(repository / "delay" / "2")
-        with pytest.raises(InferenceServerException, match="model.txt") as refused:
+        with pytest.raises(InferenceServerException, match=r"model\.txt") as refused:
             client.load_model("delay")
         after = client.infer("delay", frame_inputs(flights(5)), model_version="2").as_numpy("prediction")
         # Mended, it loads.
@@ -277,8 +284,6 @@ def test_a_watched_repository_picks_up_a_version_when_it_is_complete_and_refuses
 
 
 def test_the_errors_of_a_bad_bundle_are_the_same_in_process(samples: Samples, tmp_path: Path) -> None:
-    import penstock
-
     place = tmp_path / "delay" / "1"
     shutil.copytree(samples.path / "delay" / "1", place)
     other_golden(place)

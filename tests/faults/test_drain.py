@@ -57,10 +57,12 @@ def wait_until_it_refuses(server: ServerProcess) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_server_leaves_at_once_with_0(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server()
+    assert server.unix_socket.exists()
     began = time.monotonic()
     server.signal(number)
 
     assert server.wait() == 0
+    assert not server.unix_socket.exists()
     assert time.monotonic() - began < 3
     server.wait_for("finishing open requests")
     server.wait_for("stopped")
@@ -170,7 +172,7 @@ def test_every_accepted_request_of_a_steady_load_is_answered(start_server: Start
                     peer.data(stream, body, end=True)
                     opened.append(stream)
                     if len(opened) % 8 == 0:
-                        peer._read(0.01)
+                        peer.read(0.01)
             except ConnectionError:
                 pass  # it has closed behind its last answer
             peer.read_to_end()

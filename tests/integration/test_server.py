@@ -364,21 +364,17 @@ def test_the_server_imports_no_model_library_and_no_client() -> None:
 
 
 class Process:
-    """`serve` in a process of its own."""
+    """`penstock serve` in a process of its own."""
 
-    SCRIPT = """
-import sys
-from penstock.config import load_settings
-from penstock.server import serve
-overrides = {"server.port": int(sys.argv[2]), "repository.path": sys.argv[1]}
-settings = load_settings(overrides=overrides, environment={})
-sys.exit(serve(settings, announce=lambda line: print(line, flush=True)))
-"""
+    SCRIPT = "from penstock.cli import main; main()"
 
     def __init__(self, disk: Disk, port: int = 0) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.SCRIPT, str(disk.root), str(port)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", self.SCRIPT, "serve", f"--repository={disk.root}", f"--port={port}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.reader = threading.Thread(target=self._read)
         self.reader.start()

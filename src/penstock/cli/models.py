@@ -67,7 +67,7 @@ def alias(
 ) -> None:
     """Point an alias of a model at a version, on disk.
 
-    A server that watches the repository follows at once.
+    A server that watches the repository follows within about two of its watch intervals (2 s by default).
     """
     from penstock.bundle.manifest import check_name
     from penstock.repository import aliases

@@ -132,7 +132,7 @@ class Lifecycle:
             failures = [slot.failure for slot in slots.values() if slot.failure is not None]
             missing = [v for v in asked if v not in slots or slots[v].serving is None]
         if failures:  # since it was asked for: earlier ones are forgotten then
-            raise failures[0].error
+            raise failures[0].told() from failures[0].error
         if missing:
             raise StatusError(UNAVAILABLE, f"{name}:{missing[0]} was unloaded again, or the server stops")
 

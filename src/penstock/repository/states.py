@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from penstock.errors import PenstockError, StatusError
 from penstock.repository.layout import Stamp, VersionFolder
 
 
@@ -66,6 +67,12 @@ class Failure:
         line = " ".join(str(self.error).split()) or type(self.error).__name__
         line = line.replace(str(self.folder.path), f"{self.folder.model}/{self.folder.version}")
         return line.encode("utf-8", "replace").decode()  # it may quote a path that is not UTF-8
+
+    def told(self) -> Exception:
+        """The error as callers see it: of the same kind, with the reason for its text."""
+        if isinstance(self.error, StatusError):
+            return StatusError(self.error.status, self.reason)
+        return type(self.error)(self.reason) if isinstance(self.error, PenstockError) else self.error
 
 
 class VersionSlot:

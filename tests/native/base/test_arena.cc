@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "base/arena.h"
 
@@ -41,4 +43,22 @@ TEST_CASE("sizes that overflow are refused") {
   Arena arena;
   CHECK_THROWS_AS(static_cast<void>(arena.allocate(SIZE_MAX - 8)), std::bad_alloc);
   CHECK_THROWS_AS(static_cast<void>(arena.array<std::uint64_t>(SIZE_MAX / 4)), std::bad_alloc);
+}
+
+TEST_CASE("an arena that was moved from is empty and can be used on") {
+  Arena first(256);
+  std::span<std::uint64_t> values = first.array<std::uint64_t>(8);
+  values[7] = 7;
+  Arena second(std::move(first));
+  auto* used_on = static_cast<std::byte*>(first.allocate(64));  // NOLINT(bugprone-use-after-move)
+  std::fill_n(used_on, 64, std::byte{0xAA});
+  CHECK(values[7] == 7);
+  Arena third(64);
+  static_cast<void>(third.allocate(1000));
+  third = std::move(second);
+  CHECK(values[7] == 7);
+  CHECK(second.held() == 0);  // NOLINT(bugprone-use-after-move)
+  second.reset();
+  static_cast<void>(second.allocate(10));
+  CHECK(third.held() >= 256);
 }
