@@ -21,9 +21,14 @@ from typing import Any
 WRAPPER = "PENSTOCK_SERVER_WRAPPER"
 SERVE = ("-c", "from penstock.cli import main; main()", "serve")
 
-_LISTENING = re.compile(r"listening on \S+:(\d+)")
+_LISTENING = re.compile(r"^listening on [^\s:]+:(\d+)")
 # What a sanitizer or a crashed thread leaves behind, and no healthy run does.
 _ALARMS = ("ERROR: AddressSanitizer", "WARNING: ThreadSanitizer", "runtime error:", "Traceback (most recent")
+
+
+def environment() -> dict[str, str]:
+    """This process's, without the developer's own settings: the tests say all of them."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
 
 
 def wrapped() -> bool:
@@ -48,12 +53,10 @@ class ServerProcess:
         self.unix_socket = folder / "penstock.sock"
         config = folder / "penstock.toml"
         config.write_text(_toml(settings or {}))
-        # The tests say every setting; the developer's own do not count.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
         self.process = subprocess.Popen(
             [
                 *shlex.split(os.environ.get(WRAPPER, "")),
-                *(sys.executable, "-u", *command),
+                *(sys.executable, *command),
                 *("--repository", str(repository), "--config", str(config), "--port", "0"),
                 *("--unix-socket", str(self.unix_socket), *options),
             ],
@@ -62,7 +65,7 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=environment,
+            env=environment(),
         )
         self.lines: list[str] = []
         self._changed = threading.Condition()

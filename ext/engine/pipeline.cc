@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <exception>
+#include <functional>
 #include <new>
 #include <string>
 
@@ -40,6 +42,15 @@ std::int64_t deadline_of(const InferCall& call, const codec::InferRequest& reque
   return deadline;
 }
 
+// Whether a result is one of the request's own tensors, where they came: a model may hand an input on as an
+// output, and the receive buffer is used again before the answer is sent.
+bool lies_in(std::span<const std::byte> message, std::span<const TensorView> results) noexcept {
+  const std::less_equal<const void*> not_after;
+  return std::ranges::any_of(results, [&](const TensorView& tensor) {
+    return not_after(message.data(), tensor.data) && not_after(tensor.data, message.data() + message.size());
+  });
+}
+
 Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const InferCall& call,
                       const codec::InferRequest& request, Arena& arena, InferAnswer* answer) {
   const std::int64_t deadline = deadline_of(call, request);
@@ -50,8 +61,10 @@ Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const 
   if (answer->execution.executed_ns >= deadline) {
     return expired("while the model ran", answer->execution.executed_ns - deadline);
   }
+  const std::size_t borrow_at =
+      lies_in(call.message, answer->execution.results.tensors) ? SIZE_MAX : kBorrowBytes;
   answer->pieces = version.encode(request, arm, answer->execution, call.framed ? codec::kPrefixBytes : 0,
-                                  kBorrowBytes, call.streamed, arena);
+                                  borrow_at, call.streamed, arena);
   if (answer->pieces.empty()) {
     return {Code::kResourceExhausted,
             "the answer would be larger than a protobuf message can be (2 GiB); "

@@ -15,7 +15,7 @@
 
 namespace penstock::engine {
 
-// What came in: `message` is without gRPC's prefix and must outlive the answer. Times are monotonic
+// What came in: `message` is without gRPC's prefix and must outlive the answer's `id`. Times are monotonic
 // nanoseconds.
 struct InferCall {
   std::span<const std::byte> message;
@@ -25,11 +25,11 @@ struct InferCall {
   bool streamed = false;  // as one message of ModelStreamInfer
 };
 
-// What goes out. The pieces live in the arena, in `execution` or in the message.
+// What goes out. The pieces live in the arena or in `execution`, `id` in the message.
 struct InferAnswer {
   std::span<const codec::Piece> pieces;
-  std::size_t bytes = 0;  // of all pieces
-  std::string_view id;    // the request's, also where the call failed after decoding
+  std::size_t bytes = 0;                   // of all pieces
+  std::string_view id;                     // the request's, also where the call failed after decoding
   std::shared_ptr<const Version> version;  // set when a piece is borrowed: its memory may be the model's
   Execution execution;                     // gives its memory back before the version goes
 };

@@ -74,8 +74,8 @@ bool Connection::flush() {
     if (!session_.fill()) return false;
     Outbox& outbox = session_.outbox();
     if (outbox.size() == 0) {
-      // A second time only in the loop's next turn, which a socket that takes more brings at once: a backlog may
-      // be long.
+      // A second time only in the loop's next turn, which a socket that takes more brings at once: a backlog
+      // may be long.
       blocked_ = pumped;
       if (pumped || !session_.pump()) break;
       pumped = true;
@@ -92,8 +92,8 @@ bool Connection::flush() {
   return !session_.done() && !(session_.draining() && session_.open().empty());
 }
 
-// Whether the peer took anything of what waits for it since this was asked last. Control frames do not count where
-// its window is what holds the answers back: it could keep them here for ever with pings.
+// Whether the peer took anything of what waits for it since this was asked last. Control frames do not count
+// where its window is what holds the answers back: it could keep them here for ever with pings.
 bool Connection::answers_move() {
   const Outbox& outbox = session_.outbox();
   if (outbox.size() == 0 && session_.queued() == 0) return true;

@@ -19,7 +19,8 @@ class Outbox {
   static constexpr std::size_t kHigh = 256 * 1024;
 
   void append(std::span<const std::byte> bytes);
-  // Refers to bytes whose owner is handed over with keep() at the latest when its message is complete or given up.
+  // Refers to bytes whose owner is handed over with keep() at the latest when its message is complete or
+  // given up.
   void borrow(std::span<const std::byte> bytes);
   // Destroys `message` when all that is in the outbox now has been written.
   void keep(Message message);

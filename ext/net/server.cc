@@ -17,7 +17,8 @@ constexpr auto kDrainPoll = std::chrono::milliseconds(5);
 // The cores that this process may use: a container or taskset may leave it fewer than the machine has.
 unsigned usable_cores() noexcept {
   cpu_set_t cores;
-  if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return std::max(1U, std::thread::hardware_concurrency());
+  if (::sched_getaffinity(0, sizeof cores, &cores) != 0)
+    return std::max(1U, std::thread::hardware_concurrency());
   return std::max(1U, static_cast<unsigned>(CPU_COUNT(&cores)));
 }
 
@@ -50,8 +51,7 @@ Status Server::start() {
   }
   if (listeners.empty()) return invalid_argument("neither a host nor a unix_socket to listen on");
 
-  const unsigned count =
-      options.loops > 0 ? options.loops : usable_cores();
+  const unsigned count = options.loops > 0 ? options.loops : usable_cores();
   loops_.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     loops_.emplace_back();

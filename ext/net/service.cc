@@ -48,7 +48,10 @@ void Service::on_message(Stream& stream, std::span<const std::byte> message) {
 void Service::on_half_close(Stream& stream) { stream.session->finish(stream, Status::ok()); }
 
 void Service::on_closed(Stream& stream) noexcept {
-  if (stream.watched) std::erase(watchers_, &stream);
+  if (!stream.watched) return;
+  watchers_[stream.watcher] = watchers_.back();
+  watchers_[stream.watcher]->watcher = stream.watcher;
+  watchers_.pop_back();
 }
 
 void Service::infer(Stream& stream, std::span<const std::byte> message) {
@@ -141,6 +144,7 @@ void Service::health_watch(Stream& stream, std::span<const std::byte> message) {
   std::string_view service;
   Status status = codec::decode_health_check_request(message, &service);
   if (!status.is_ok()) return stream.session->finish(stream, std::move(status));
+  stream.watcher = watchers_.size();
   watchers_.push_back(&stream);
   stream.path.assign(service);  // the method's path is not needed any more
   stream.watched = health_of(stream.path);

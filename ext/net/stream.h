@@ -60,6 +60,7 @@ struct Stream {
   Status status;
   std::size_t waiting = 0;                      // calls that Python has and has not answered
   std::optional<codec::ServingStatus> watched;  // what a health watcher was told last
+  std::size_t watcher = 0;                      // its place among the service's watchers
 
   // As new, but for the room that its buffers have. The queue is empty by then.
   void reset() noexcept {

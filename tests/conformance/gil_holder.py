@@ -14,6 +14,12 @@ from penstock.config import load_settings
 from penstock.server import Server
 
 
+def say(line: str) -> None:
+    """In one piece: the lines of several threads must not run into one another."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for option in ("--repository", "--config", "--port", "--unix-socket"):
@@ -22,20 +28,20 @@ def main() -> None:
     settings = load_settings(
         Path(given.config), overrides={"repository.path": given.repository, "server.port": int(given.port)}
     )
-    server = Server(settings, announce=print)
+    server = Server(settings, announce=say)
     server.start()
     server.wait_ready()
-    print(f"listening on {server.address}")
-    print("ready after all was loaded")
+    say(f"listening on {server.address}")
+    say("ready after all was loaded")
     # PyDLL keeps the GIL during the call, where CDLL lets it go.
     holding = ctypes.PyDLL(None)
     for line in sys.stdin:
         word, _, seconds = line.strip().partition(" ")
         if word == "stop":
             break
-        print("holding")
+        say("holding")
         holding.usleep(int(float(seconds) * 1e6))
-        print("released")
+        say("released")
     server.stop()
 
 

@@ -210,9 +210,11 @@ def broken(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_a_bad_version_is_refused_with_one_line_that_says_why(broken: ServerProcess, index: int) -> None:
     fault = FAULTS[index]
     name = f"bad{index}"
+    broken.wait_for(f"{name}:1 refused: ")
     lines = [line for line in broken.lines if f"{name}:1 " in line or f"{name}/1" in line]
 
     assert len(lines) == 1, broken.output
+    assert lines[0].startswith(f"{name}:1 refused: ")
     for fragment in fault.fragments:
         assert fragment.replace("network/1", f"{name}/1") in lines[0].lower()
     with triton.InferenceServerClient(broken.address) as client:

@@ -77,7 +77,8 @@ TEST_CASE("sequences of four bytes and more, and their place in a word, are judg
   for (int i = 0; i < 1'000'000; ++i) {
     std::string text(random() % 12, 'a');
     text += static_cast<char>(0xF0 | (random() & 0x07));
-    for (int more = 0; more < 3; ++more) text += static_cast<char>(random() % 16 == 0 ? random() : 0x80 | (random() & 0x3F));
+    for (int more = 0; more < 3; ++more)
+      text += static_cast<char>(random() % 16 == 0 ? random() : 0x80 | (random() & 0x3F));
     text.append(random() % 12, 'z');
     const bool good = is_utf8(text);
     wrong += good != reference(text) ? 1 : 0;

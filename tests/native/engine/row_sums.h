@@ -52,7 +52,8 @@ class RowSums final : public executor::Executor {
       if (holds) {
         auto owned = std::make_unique<std::vector<double>>(static_cast<std::size_t>(rows));
         out = owned->data();
-        results->hold(owned.release(), [](void* object) { delete static_cast<std::vector<double>*>(object); });
+        results->hold(owned.release(),
+                      [](void* object) { delete static_cast<std::vector<double>*>(object); });
       } else {
         out = arena.uninitialised<double>(static_cast<std::size_t>(rows)).data();
       }
@@ -82,8 +83,8 @@ class RowSums final : public executor::Executor {
 inline std::shared_ptr<Version> version_of(std::shared_ptr<const executor::Executor> executor,
                                            std::string name = "1") {
   std::shared_ptr<Version> version;
-  const Status status =
-      Version::make({"rows", std::move(name), "sha256:d1", std::move(executor), nullptr, false, {}, 0}, &version);
+  const Status status = Version::make(
+      {"rows", std::move(name), "sha256:d1", std::move(executor), nullptr, false, {}, 0}, &version);
   if (!status.is_ok()) throw std::runtime_error(status.message());
   return version;
 }
@@ -102,7 +103,9 @@ inline std::shared_ptr<Snapshot> snapshot_of(std::shared_ptr<const Version> vers
 }
 
 inline Tensor matrix(std::int64_t rows, const std::vector<double>& values) {
-  return {"x", "FP64", {rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)},
+  return {"x",
+          "FP64",
+          {rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)},
           raw_bytes(values)};
 }
 

@@ -118,8 +118,10 @@ TEST_CASE("a long list of expected names is cut, and a long name too") {
 }
 
 TEST_CASE("a fixed first dimension is no batch") {
-  const Inputs inputs = inputs_of({{"table", DataType::kFp64, {2}}, {"x", DataType::kFp64, {-1, 1}}}, false, {}, 5);
-  Decoded decoded({{"table", "FP64", {2}, raw_bytes<double>({1, 2})}, {"x", "FP64", {3, 1}, raw_bytes<double>({1, 2, 3})}});
+  const Inputs inputs =
+      inputs_of({{"table", DataType::kFp64, {2}}, {"x", DataType::kFp64, {-1, 1}}}, false, {}, 5);
+  Decoded decoded({{"table", "FP64", {2}, raw_bytes<double>({1, 2})},
+                   {"x", "FP64", {3, 1}, raw_bytes<double>({1, 2, 3})}});
   std::span<const TensorView> bound;
   std::int64_t rows = 0;
   REQUIRE(inputs.bind_tensors(decoded.request, decoded.arena, &bound, &rows).is_ok());
@@ -154,7 +156,8 @@ TEST_CASE("errors about columns name the column, what came and what is expected"
         "input 's' has 2 rows, input 'n' has 1; all inputs of a request have the same number");
   CHECK(column_error(inputs, {{"n", "FP64", {1, 2}, raw_bytes<double>({1, 2})}, s({"a"})}) ==
         "input 'n': FP64 [1, 2] came, a column, [rows] or [rows, 1], is expected");
-  CHECK(column_error(inputs, {{"n", "FP64", {}, raw_bytes<double>({1})}, s({"a"})}).starts_with("input 'n': FP64 [] came"));
+  CHECK(column_error(inputs, {{"n", "FP64", {}, raw_bytes<double>({1})}, s({"a"})})
+            .starts_with("input 'n': FP64 [] came"));
   CHECK(column_error(inputs, {n({1}), {"s", "FP64", {1}, raw_bytes<double>({1})}}) ==
         "input 's': FP64 came, BYTES is expected");
   CHECK(column_error(inputs, {n({1, 2}), s({"fine", "\xFF"})}) ==
@@ -217,8 +220,8 @@ TEST_CASE("a matrix of the wrong type or width is refused by name") {
   CHECK(column_error(inputs, {{"features", "INT32", {1, 2}, raw_bytes<std::int32_t>({1, 2})}})
             .find("INT32 [1, 2] came") != std::string::npos);
   CHECK(column_error(inputs, {{"features", "FP64", {0, 2}, ""}}).find("empty") != std::string::npos);
-  CHECK(column_error(inputs, {{"features", "FP64", {3, 2}, raw_bytes(std::vector<double>(6))}}).find("at most 2") !=
-        std::string::npos);
+  CHECK(column_error(inputs, {{"features", "FP64", {3, 2}, raw_bytes(std::vector<double>(6))}})
+            .find("at most 2") != std::string::npos);
 }
 
 namespace {
@@ -295,5 +298,6 @@ TEST_CASE("a matrix's values become booleans and floats") {
   CHECK(becomes(DataType::kFp32, 0.1, 0.1F));
   CHECK(becomes(DataType::kFp64, 0.1F, static_cast<double>(0.1F)));
   CHECK(becomes(DataType::kFp32, 2.5F, 2.5F));
-  CHECK(becomes(DataType::kFp64, std::numeric_limits<float>::infinity(), std::numeric_limits<double>::infinity()));
+  CHECK(becomes(DataType::kFp64, std::numeric_limits<float>::infinity(),
+                std::numeric_limits<double>::infinity()));
 }

@@ -47,11 +47,11 @@ inline std::vector<std::string> unframed(std::string_view body) {
 
 // What came back on one stream.
 struct Reply {
-  Headers headers;   // and trailers, in order
+  Headers headers;  // and trailers, in order
   std::string body;
   int header_blocks = 0;
   bool closed = false;
-  bool ended = false;  // END_STREAM came
+  bool ended = false;       // END_STREAM came
   std::uint32_t error = 0;  // RST_STREAM's, once closed
 
   std::string header(std::string_view name) const {
@@ -66,8 +66,8 @@ struct Reply {
 };
 
 struct PeerOptions {
-  std::uint32_t window = 65'535;      // a stream's, of ours
-  bool opens_windows = true;          // false: what comes is never given back
+  std::uint32_t window = 65'535;  // a stream's, of ours
+  bool opens_windows = true;      // false: what comes is never given back
   std::uint32_t max_frame = 16'384;
 };
 
@@ -96,9 +96,12 @@ class Peer {
   ~Peer() { nghttp2_session_del(session_); }
 
   static Headers headers(std::string_view path) {
-    return {{":method", "POST"}, {":scheme", "http"},
-            {":path", std::string(path)}, {":authority", "localhost"},
-            {"content-type", "application/grpc"}, {"te", "trailers"}};
+    return {{":method", "POST"},
+            {":scheme", "http"},
+            {":path", std::string(path)},
+            {":authority", "localhost"},
+            {"content-type", "application/grpc"},
+            {"te", "trailers"}};
   }
 
   // A call whose whole body is known.
@@ -162,8 +165,8 @@ class Peer {
     }
   }
   void push(std::string_view bytes) {
-    const ssize_t taken = nghttp2_session_mem_recv(
-        session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    const ssize_t taken =
+        nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     if (taken < 0) throw std::runtime_error(nghttp2_strerror(static_cast<int>(taken)));
   }
 

@@ -28,7 +28,8 @@ Options seconds() {
   return options;
 }
 
-// A connection and its peer. Times are seconds after it was opened; what it reads itself it dates by the clock, at 0.
+// A connection and its peer. Times are seconds after it was opened; what it reads itself it dates by the
+// clock, at 0.
 struct Line {
   explicit Line(Options given = seconds(), PeerOptions peer_options = {})
       : options(std::move(given)), methods(options.bridged), peer(peer_options) {
@@ -80,7 +81,8 @@ TEST_CASE("a call goes through a connection") {
 }
 
 TEST_CASE("HTTP/1.1 gets one answer that says what this port speaks") {
-  for (const char* request : {"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", "POST /v2/models HTTP/1.0\r\n\r\n", "PUT"}) {
+  for (const char* request :
+       {"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", "POST /v2/models HTTP/1.0\r\n\r\n", "PUT"}) {
     Line line;
     CHECK_FALSE(line.receive(request));
     const std::string answer = line.transport->take();

@@ -1,25 +1,15 @@
-// The server with real sockets on loopback.
-#include <arpa/inet.h>
+// The server with real sockets on loopback: what callers get.
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
+#include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <cstring>
-#include <filesystem>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
-#include "engine/requests.h"
-#include "engine/row_sums.h"
-#include "net/server.h"
-#include "peer.h"
+#include "client.h"
 #include "wire.h"
 
 using namespace penstock;
@@ -27,116 +17,6 @@ using namespace penstock::net;
 using namespace penstock::net::testing;
 using namespace penstock::engine::testing;
 using std::chrono::milliseconds;
-
-namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
-
-// A peer on a socket; blocks, at most `seconds` at a time. Throws when the connection is gone before it has what it
-// waits for.
-class Client {
- public:
-  explicit Client(std::uint16_t port, PeerOptions options = {}) : peer(options) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socket_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      throw std::runtime_error("cannot connect");
-    }
-  }
-
-  void send() { send_raw(peer.pull()); }
-  void send_raw(std::string_view bytes) {
-    std::size_t at = 0;
-    while (at < bytes.size()) {
-      const ssize_t sent = ::send(socket_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
-      if (sent <= 0) throw std::runtime_error("the connection broke");
-      at += static_cast<std::size_t>(sent);
-    }
-  }
-  // False when nothing came within `ms`, or the server closed.
-  bool receive(int ms) {
-    pollfd waiting{socket_.get(), POLLIN, 0};
-    if (::poll(&waiting, 1, ms) <= 0) return false;
-    char buffer[16'384];
-    const ssize_t got = ::recv(socket_.get(), buffer, sizeof buffer, 0);
-    if (got <= 0) {
-      closed_ = true;
-      return false;
-    }
-    peer.push({buffer, static_cast<std::size_t>(got)});
-    return true;
-  }
-  template <typename Done>
-  bool until(Done&& done, int ms = 20'000) {
-    const std::int64_t end = monotonic_ns() + ms * std::int64_t{1'000'000};
-    for (;;) {
-      send();
-      if (done()) return true;
-      if (monotonic_ns() > end) return false;
-      if (!receive(50) && closed_) return done();
-    }
-  }
-  Reply call(std::string_view path, std::string message, const Headers& headers = {}) {
-    const std::int32_t id = peer.call(path, framed(message), headers);
-    until([&] { return peer.reply(id).closed; });
-    return peer.reply(id);
-  }
-  bool closes(int ms = 20'000) {
-    const std::int64_t end = monotonic_ns() + ms * std::int64_t{1'000'000};
-    while (!closed_ && monotonic_ns() < end) {
-      const std::string bytes = peer.pull();
-      ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      receive(50);
-    }
-    return closed_;
-  }
-
-  Peer peer;
-
- private:
-  Fd socket_;
-  bool closed_ = false;
-};
-
-Options on_free_port(unsigned loops) {
-  Options options;
-  options.port = 0;
-  options.loops = loops;
-  return options;
-}
-
-std::string request(double value) {
-  Request made;
-  made.inputs = {matrix(1, {value, 1, 1})};
-  return made.encode();
-}
-
-template <typename Done>
-bool soon(Done&& done) {
-  for (int i = 0; i < 4000; ++i) {
-    if (done()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
-}
-
-std::int64_t counter(const Server& server, std::string_view name) {
-  for (const auto& [key, value] : server.counters()) {
-    if (key == name) return value;
-  }
-  return -1;
-}
-
-constexpr const char* kLive = "/inference.GRPCInferenceService/ServerLive";
-constexpr const char* kReady = "/inference.GRPCInferenceService/ServerReady";
-constexpr const char* kModelReady = "/inference.GRPCInferenceService/ModelReady";
-constexpr const char* kCheck = "/grpc.health.v1.Health/Check";
-constexpr const char* kWatch = "/grpc.health.v1.Health/Watch";
-
-}  // namespace
 
 TEST_CASE("a server answers as soon as it has started, and inference once something is published") {
   Server server(on_free_port(2));
@@ -277,7 +157,8 @@ TEST_CASE("a version that was replaced goes when its last large answer is read, 
   client.peer.allow(id, 10'000'000);
   client.peer.allow(0, 10'000'000);
   REQUIRE(client.until([&] { return client.peer.reply(id).closed; }));
-  CHECK(decode_answer(unframed(client.peer.reply(id).body).at(0)).doubles() == std::vector<double>(50'000, 1.0));
+  CHECK(decode_answer(unframed(client.peer.reply(id).body).at(0)).doubles() ==
+        std::vector<double>(50'000, 1.0));
   CHECK(soon([&] { return ended == 1; }));
 }
 
@@ -308,11 +189,14 @@ TEST_CASE("many clients at once get their own answers, while versions are publis
             ids.push_back(client.peer.call(kUnary, framed(request(c * 1000 + round * 10 + s)),
                                            {{"grpc-timeout", "20S"}}));
           }
-          client.until([&] { return std::ranges::all_of(ids, [&](auto id) { return client.peer.reply(id).closed; }); });
+          client.until([&] {
+            return std::ranges::all_of(ids, [&](auto id) { return client.peer.reply(id).closed; });
+          });
           for (int s = 0; s < kStreams; ++s) {
             const Reply& reply = client.peer.reply(ids[static_cast<std::size_t>(s)]);
-            const bool good = reply.status() == "0" && decode_answer(unframed(reply.body).at(0)).doubles() ==
-                                                           std::vector<double>{c * 1000.0 + round * 10 + s + 2};
+            const bool good =
+                reply.status() == "0" && decode_answer(unframed(reply.body).at(0)).doubles() ==
+                                             std::vector<double>{c * 1000.0 + round * 10 + s + 2};
             ++(good ? right : wrong);
           }
         }
@@ -336,46 +220,6 @@ TEST_CASE("many clients at once get their own answers, while versions are publis
   CHECK(counter(server, "connections") == kClients);
   CHECK(soon([&] { return counter(server, "open_connections") == 0; }));
   CHECK(counter(server, "open_streams") == 0);
-}
-
-TEST_CASE("connections go to the loop with the fewest open calls") {
-  Options options = on_free_port(2);
-  options.bridged.emplace("/test/Waits", Bridged::kUnary);
-  Server server(options);
-  REQUIRE(server.start().is_ok());
-  const auto loop_of = [&](Client& client) {
-    client.peer.call("/test/Waits", framed("x"));
-    client.send();
-    std::optional<BridgedCall> call;
-    for (int i = 0; i < 1000 && !call; ++i) call = server.bridge()->take(milliseconds(20));
-    REQUIRE(call.has_value());
-    return call->loop;  // and left open
-  };
-  Client first(server.port());
-  const std::size_t busy = loop_of(first);
-  for (int i = 0; i < 9; ++i) CHECK(loop_of(first) == busy);
-  std::vector<std::unique_ptr<Client>> more;
-  for (int i = 0; i < 9; ++i) {  // up to as many calls as the first one's
-    more.push_back(std::make_unique<Client>(server.port()));
-    CHECK(loop_of(*more.back()) == 1 - busy);
-  }
-}
-
-TEST_CASE("connections over the limit are closed, and room that comes free is used") {
-  Options options = on_free_port(1);
-  options.max_connections = 2;
-  Server server(options);
-  REQUIRE(server.start().is_ok());
-  auto first = std::make_unique<Client>(server.port());
-  Client second(server.port());
-  CHECK(first->call(kLive, "").status() == "0");
-  CHECK(second.call(kLive, "").status() == "0");
-  Client third(server.port());
-  CHECK(third.closes());
-  first.reset();
-  CHECK(soon([&] { return counter(server, "open_connections") == 1; }));
-  Client fourth(server.port());
-  CHECK(fourth.call(kLive, "").status() == "0");
 }
 
 TEST_CASE("bridged calls are answered from any thread, unary and streaming") {
@@ -459,120 +303,6 @@ TEST_CASE("a deadline expires while a call waits for the control plane") {
   CHECK(client.call(kLive, "").status() == "0");
 }
 
-TEST_CASE("a drain ends idle connections, lets open calls finish, takes no new connection") {
-  Options options = on_free_port(2);
-  options.bridged.emplace("/test/Waits", Bridged::kUnary);
-  Server server(options);
-  REQUIRE(server.start().is_ok());
-  REQUIRE(server.publish(snapshot_of(version_of(std::make_shared<RowSums>()))).is_ok());
-  Client idle(server.port());
-  CHECK(idle.call(kLive, "").status() == "0");
-  Client busy(server.port());
-  const std::int32_t id = busy.peer.call("/test/Waits", framed("x"));
-  busy.send();
-  const auto call = server.bridge()->take(std::chrono::seconds(20));
-  REQUIRE(call.has_value());
-
-  CHECK_FALSE(server.drain(300'000'000));  // the call is still open
-  CHECK(idle.closes());
-  CHECK(idle.peer.going_away());
-  CHECK(idle.peer.goaway_error() == NGHTTP2_NO_ERROR);
-  CHECK_THROWS(Client(server.port()));
-
-  server.bridge()->answer(*call, Status::ok(), "at last");
-  CHECK(busy.until([&] { return busy.peer.reply(id).closed; }));
-  CHECK(unframed(busy.peer.reply(id).body) == std::vector<std::string>{"at last"});
-  CHECK(server.drain(20 * kSecond));
-  CHECK(counter(server, "open_connections") == 0);
-}
-
-TEST_CASE("a drain under load loses no call that was taken") {
-  for (int round = 0; round < 5; ++round) {
-    Server server(on_free_port(2));
-    REQUIRE(server.start().is_ok());
-    REQUIRE(server.publish(snapshot_of(version_of(std::make_shared<RowSums>()))).is_ok());
-    std::atomic<int> lost{0};
-    std::atomic<int> answered{0};
-    std::vector<std::thread> clients;
-    for (int c = 0; c < 4; ++c) {
-      clients.emplace_back([&] {
-        try {
-          Client client(server.port());
-          while (!client.peer.going_away()) {
-            const std::int32_t id = client.peer.call(kUnary, framed(request(1)));
-            const bool came = client.until([&] { return client.peer.reply(id).closed; });
-            if (came && client.peer.reply(id).status() == "0") {
-              ++answered;
-            } else if (!client.peer.going_away() || id <= client.peer.last_taken()) {
-              ++lost;
-            }
-          }
-        } catch (const std::exception&) {
-          ++lost;
-        }
-      });
-    }
-    REQUIRE(soon([&] { return answered > 100; }));
-    CHECK(server.drain(20 * kSecond));
-    for (std::thread& client : clients) client.join();
-    CHECK(lost == 0);
-  }
-}
-
-TEST_CASE("a server with open connections stops") {
-  auto server = std::make_unique<Server>(on_free_port(3));
-  REQUIRE(server->start().is_ok());
-  Client client(server->port());
-  CHECK(client.call(kLive, "").status() == "0");
-  const std::int32_t id = client.peer.open(kStreaming, framed(request(1)), {{"grpc-timeout", "100S"}});
-  client.send();
-  CHECK(soon([&] { return counter(*server, "open_streams") == 1; }));
-  server.reset();
-  CHECK(client.closes());
-  CHECK_FALSE(client.peer.reply(id).ended);
-}
-
-TEST_CASE("an address in use is refused, and the server can go") {
-  Server first(on_free_port(1));
-  REQUIRE(first.start().is_ok());
-  Options options = on_free_port(1);
-  options.port = first.port();
-  Server second(options);
-  CHECK(second.start().code() == Code::kUnavailable);
-  CHECK(second.publish(std::make_shared<engine::Snapshot>()).code() == Code::kFailedPrecondition);
-}
-
-TEST_CASE("a server can listen on a Unix socket alone") {
-  const std::string path = "/tmp/penstock-server-" + std::to_string(::getpid());
-  {
-    Options options = on_free_port(1);
-    options.host.clear();
-    options.unix_socket = path;
-    Server server(options);
-    REQUIRE(server.start().is_ok());
-    CHECK(server.port() == 0);
-    CHECK(std::filesystem::exists(path));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    Peer peer;
-    const std::int32_t id = peer.call(kLive, framed(""));
-    const std::string bytes = peer.pull();
-    REQUIRE(::send(socket.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-    char buffer[4096];
-    while (!peer.reply(id).closed) {
-      const ssize_t got = ::recv(socket.get(), buffer, sizeof buffer, 0);
-      REQUIRE(got > 0);
-      peer.push({buffer, static_cast<std::size_t>(got)});
-    }
-    CHECK(peer.reply(id).status() == "0");
-    CHECK(server.drain(20 * kSecond));
-    CHECK_FALSE(std::filesystem::exists(path));
-  }
-}
-
 TEST_CASE("a peer that writes noise, or goes in the middle, leaves the server up") {
   Server server(on_free_port(1));
   REQUIRE(server.start().is_ok());
@@ -593,4 +323,22 @@ TEST_CASE("a peer that writes noise, or goes in the middle, leaves the server up
   CHECK(client.call(kUnary, request(1)).status() == "0");
   CHECK(soon([&] { return counter(server, "open_connections") == 1; }));
   CHECK(counter(server, "open_streams") == 0);
+}
+
+TEST_CASE("health watchers come and go in any order") {
+  Server server(on_free_port(1));
+  REQUIRE(server.start().is_ok());
+  Client client(server.port());
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 50; ++i) ids.push_back(client.peer.call(kWatch, framed(field(1, "rows"))));
+  REQUIRE(client.until([&] { return unframed(client.peer.reply(ids.back()).body).size() == 1; }));
+  for (std::size_t i = 0; i < ids.size(); i += 3) client.peer.reset(ids[i]);
+  client.send();
+  REQUIRE(soon([&] { return counter(server, "open_streams") == 33; }));
+  REQUIRE(server.publish(snapshot_of(version_of(std::make_shared<RowSums>()))).is_ok());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (i % 3 == 0) continue;
+    REQUIRE(client.until([&] { return unframed(client.peer.reply(ids[i]).body).size() == 2; }));
+    CHECK(unframed(client.peer.reply(ids[i]).body).back() == "\x08\x01");
+  }
 }

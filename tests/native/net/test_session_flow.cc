@@ -234,7 +234,8 @@ TEST_CASE("what answers hold counts as long as they hold it, also when nearly al
   wire.check_idle();
 }
 
-TEST_CASE("calls that were open before the limit was reached are refused at their message, not answered into it") {
+TEST_CASE(
+    "calls that were open before the limit was reached are refused at their message, not answered into it") {
   PeerOptions options;
   options.opens_windows = false;
   options.window = 0;
@@ -379,8 +380,7 @@ TEST_CASE("calls finished with a backlog give the connection's window back") {
   Wire wire;
   wire.handler.act = [](Stream& stream, std::span<const std::byte>) { ++stream.waiting; };
   for (int i = 0; i < 40; ++i) {
-    const std::int32_t id =
-        wire.peer.open(kStreaming, framed("first") + framed(std::string(900'000, 'b')));
+    const std::int32_t id = wire.peer.open(kStreaming, framed("first") + framed(std::string(900'000, 'b')));
     wire.run();
     Stream* stream = wire.session.find(id);
     REQUIRE(stream != nullptr);

@@ -68,7 +68,8 @@ TEST_CASE("a unary message of 0 bytes is a message") {
   wire.check_idle();
 }
 
-TEST_CASE("a whole message whose END_STREAM comes in a later, empty frame is kept out of the receive buffer") {
+TEST_CASE(
+    "a whole message whose END_STREAM comes in a later, empty frame is kept out of the receive buffer") {
   Wire wire;
   const std::int32_t id = wire.peer.open(kUnary, framed(std::string(5000, 'v')));
   wire.run();
@@ -87,7 +88,8 @@ TEST_CASE("messages that share a frame go to a streaming method one by one, in o
     const std::int32_t id =
         wire.peer.call(kStreaming, framed("one") + framed("") + framed("three") + framed("4"));
     wire.run(step);
-    CHECK(unframed(wire.peer.reply(id).body) == std::vector<std::string>{"re:one", "re:", "re:three", "re:4"});
+    CHECK(unframed(wire.peer.reply(id).body) ==
+          std::vector<std::string>{"re:one", "re:", "re:three", "re:4"});
     CHECK(wire.handler.half_closed.size() == 1);
     CHECK(wire.peer.reply(id).status() == "0");
     wire.check_idle();
@@ -133,7 +135,8 @@ TEST_CASE("a stream that ends within a message says so, after the answers to tho
   wire.check_idle();
 }
 
-TEST_CASE("compressed messages are refused with what is accepted; a flag that lies is an error of the caller") {
+TEST_CASE(
+    "compressed messages are refused with what is accepted; a flag that lies is an error of the caller") {
   const auto refused = [](char flag, const Headers& headers) {
     Wire wire;
     const std::int32_t id = wire.peer.call(kUnary, framed("zipped", flag), headers);
@@ -155,7 +158,9 @@ TEST_CASE("compressed messages are refused with what is accepted; a flag that li
   CHECK(wire.peer.reply(id).status() == "0");
 }
 
-TEST_CASE("an announced length over the limit is refused at once; one within it takes no memory ahead of its bytes") {
+TEST_CASE(
+    "an announced length over the limit is refused at once; one within it takes no memory ahead of its "
+    "bytes") {
   Options options;
   options.max_message_bytes = 1000;
   Wire wire({}, options);
@@ -233,7 +238,8 @@ TEST_CASE("an unknown method with a body of any size does not hold the connectio
   wire.check_idle();
 }
 
-TEST_CASE("a message's text travels percent-encoded, and is cut between characters to what trailers may hold") {
+TEST_CASE(
+    "a message's text travels percent-encoded, and is cut between characters to what trailers may hold") {
   Wire wire;
   std::string said = "100 % \xC3\xBC\n";
   wire.handler.act = [&](Stream& stream, std::span<const std::byte>) {

@@ -52,7 +52,7 @@ TEST_CASE("unary calls on a warm connection allocate nothing of ours") {
   Shared shared{Options()};
   auto snapshot = snapshot_of(version_of(std::make_shared<RowSums>()));
   engine::Hosted& hosted = snapshot->models.at("rows").hosted[0];
-  REQUIRE(hosted.version->add_lane(&hosted.lanes.emplace_back()).is_ok());
+  REQUIRE(hosted.version->add_lane(true, &hosted.lanes.emplace_back()).is_ok());
   shared.snapshot.publish(snapshot);
   Service service(shared, 0);
   Deadlines deadlines;

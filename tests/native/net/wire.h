@@ -1,4 +1,5 @@
-// Wire: a Session and a Peer with nothing but memory between them, and a handler that writes down what it is told.
+// Wire: a Session and a Peer with nothing but memory between them, and a handler that writes down what it is
+// told.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -83,7 +84,8 @@ class FakeTransport final : public Transport {
   int writes = 0;
 };
 
-// Answers a unary call with "re:" and its message; a streaming one likewise, message by message. Tests replace `act`.
+// Answers a unary call with "re:" and its message; a streaming one likewise, message by message. Tests
+// replace `act`.
 struct Recorder final : Handler {
   void on_message(Stream& stream, std::span<const std::byte> message) override {
     messages.emplace_back(stream.id, text(message));
@@ -115,7 +117,8 @@ struct Wire {
         session(options, methods, handler, deadlines, traffic, 1),
         peer(peer_options) {}
 
-  // Each feed() sees memory of exactly its size that is gone afterwards, so that a sanitizer sees any later use.
+  // Each feed() sees memory of exactly its size that is gone afterwards, so that a sanitizer sees any later
+  // use.
   bool feed(std::string_view bytes, std::size_t step = SIZE_MAX) {
     while (!bytes.empty()) {
       const std::string_view part = bytes.substr(0, step);
