@@ -60,7 +60,9 @@ def extensions() -> list[Extension]:
         )
     ]
     for kernel in sorted((ROOT / "ext" / "kernels").glob("*.pyx")):
-        found.append(Extension(f"penstock._kernels.{kernel.stem}", [str(kernel.relative_to(ROOT))], language="c++"))
+        found.append(
+            Extension(f"penstock._kernels.{kernel.stem}", [str(kernel.relative_to(ROOT))], language="c++")
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,10 +76,16 @@ def serve(
 
 
 def _announce(line: str) -> None:
-    print(line, flush=True)
+    _write(line)
 
 
 def _announce_json(line: str) -> None:
     import json
 
-    print(json.dumps({"event": line}, ensure_ascii=False), flush=True)
+    _write(json.dumps({"event": line}, ensure_ascii=False))
+
+
+def _write(line: str) -> None:
+    """In one piece: print() writes the line's end on its own, and other threads' lines come between."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
