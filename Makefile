@@ -68,18 +68,19 @@ bench-reload: $(BUILT) ## 500 reloads under load (BENCH="--reloads 60" shortens 
 .PHONY: sanitize
 sanitize: sanitize-address sanitize-thread ## native and conformance tests under ASan with UBSan, then under TSan
 
-# The instrumented core goes to build/<variant>/lib and stands before the installed one in PYTHONPATH. Python itself is not
-# instrumented, so that the sanitizer's runtime is preloaded, and its own leaks are not looked for.
-ASAN_ENV = LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
-TSAN_ENV = LD_PRELOAD="$$(g++ -print-file-name=libtsan.so)" TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1"
+# The instrumented core goes to build/<variant>/lib and stands before the installed one in the server's PYTHONPATH; the clients are not
+# instrumented. Python itself is not either, so that the sanitizer's runtime is preloaded, and its own leaks are not looked for.
+ASAN_SERVER = env LD_PRELOAD=$$(g++ -print-file-name=libasan.so):$$(g++ -print-file-name=libstdc++.so) \
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/address-undefined/lib
+TSAN_SERVER = setarch -R env LD_PRELOAD=$$(g++ -print-file-name=libtsan.so) \
+  TSAN_OPTIONS=ignore_noninstrumented_modules=1 PYTHONPATH=build/thread/lib
 
 .PHONY: sanitize-address
 sanitize-address: $(BUILT)
 	@$(MAKE) --no-print-directory -s -j$(J) -C tests/native SANITIZE=address,undefined
 	@for program in build/address-undefined/native/test_*; do echo "== $$program"; $$program; done
 	@SANITIZE=address,undefined $(BIN)/python setup.py -q build --build-base build/address-undefined/python --build-lib build/address-undefined/lib
-	@$(ASAN_ENV) PYTHONPATH=build/address-undefined/lib $(BIN)/python -m pytest tests/conformance $(PYTEST)
+	@PENSTOCK_SERVER_WRAPPER="$(ASAN_SERVER)" $(BIN)/python -m pytest tests/conformance tests/faults $(PYTEST)
 
 # Fixed addresses (setarch -R): TSan's shadow does not fit every layout that the kernel may pick.
 .PHONY: sanitize-thread
@@ -87,7 +88,7 @@ sanitize-thread: $(BUILT)
 	@$(MAKE) --no-print-directory -s -j$(J) -C tests/native SANITIZE=thread
 	@for program in build/thread/native/test_*; do echo "== $$program"; setarch -R $$program; done
 	@SANITIZE=thread $(BIN)/python setup.py -q build --build-base build/thread/python --build-lib build/thread/lib
-	@$(TSAN_ENV) PYTHONPATH=build/thread/lib setarch -R $(BIN)/python -m pytest tests/conformance $(PYTEST)
+	@PENSTOCK_SERVER_WRAPPER="$(TSAN_SERVER)" $(BIN)/python -m pytest tests/conformance tests/faults $(PYTEST)
 
 .PHONY: wheel
 wheel: $(BUILT) ## a wheel for this Python and machine in dist/
