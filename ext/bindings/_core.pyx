@@ -63,24 +63,30 @@ cdef class _Kept:
 
     cdef Batch batch
     cdef list owners
-    cdef int64_t rows
+    cdef int64_t rows  # of what was added last, as is `number`
+    cdef int32_t number
 
     def __cinit__(self):
         self.owners = []
         self.rows = -1
+        self.number = 0
 
-    cdef int add(self, object name, object column) except -1:
-        if isinstance(column, np.ndarray) and column.dtype in _NUMBER_OF_DTYPE:
-            return self.add_numbers(name, column)
-        return self.add_strings(name, column)
+    cdef int add(self, object name, object column, object expected=None) except -1:
+        """`expected` is the input's datatype where it is known: an array's dtype alone cannot say BF16."""
+        if not isinstance(column, np.ndarray) or column.dtype not in _NUMBER_OF_DTYPE:
+            return self.add_strings(name, column)
+        number = _NUMBER_OF_DTYPE[column.dtype]
+        if expected == "BF16" and column.dtype == _DTYPES[_NUMBERS["BF16"]]:
+            number = _NUMBERS["BF16"]
+        return self.add_numbers(name, column, number)
 
-    cdef int add_numbers(self, object name, object column) except -1:
+    cdef int add_numbers(self, object name, object column, int32_t number) except -1:
         array = np.ascontiguousarray(column).reshape(column.shape)
         self.owners.append(array)
         cdef vector[int64_t] shape = array.shape
         cdef uintptr_t address = array.ctypes.data
-        self.batch.add(text(name), <DataType><int32_t>_NUMBER_OF_DTYPE[array.dtype], shape.data(), shape.size(),
-                       <const void*>address)
+        self.number = number
+        self.batch.add(text(name), <DataType>number, shape.data(), shape.size(), <const void*>address)
         self.rows = shape[0] if shape.size() else 1
         return 0
 
@@ -93,6 +99,7 @@ cdef class _Kept:
             elements = list(column)
             shape.push_back(len(elements))
         self.owners.append(elements)
+        self.number = <int32_t>DataType.kBytes
         cdef StringRef* strings = self.batch.add_strings(text(name), shape.data(), shape.size())
         cdef Py_ssize_t size = 0
         cdef Py_ssize_t i = 0
@@ -208,14 +215,11 @@ cdef class Program:
         for name, dtype, _ in self.inputs:
             if name not in columns:
                 raise StatusError(3, f"column {name!r} is missing")
-            kept.add(name, columns[name])
+            kept.add(name, columns[name], dtype)
             if rows is not None and kept.rows != rows:
                 raise StatusError(3, f"column {name!r} has {kept.rows} rows, the columns before it {rows}")
             rows = kept.rows
-            if isinstance(columns[name], np.ndarray) and columns[name].dtype in _NUMBER_OF_DTYPE:
-                came = _NAMES[_NUMBER_OF_DTYPE[columns[name].dtype]]
-            else:
-                came = "BYTES"
+            came = _NAMES[kept.number]
             if came != dtype:
                 raise StatusError(3, f"column {name!r}: {came} came, {dtype} is expected")
         cdef int64_t count = rows or 0
@@ -290,6 +294,7 @@ cdef class Version:
     """One servable version: inputs, optional program, executor."""
 
     cdef shared_ptr[const CVersion] version
+    cdef dict datatypes  # of the inputs, by name
     cdef list spaces  # that no thread uses now
 
     def __init__(self, *, model, version, digest, Executor executor, Program program=None, matrix_passthrough=False,
@@ -306,6 +311,7 @@ cdef class Version:
         spec.max_rows = max_rows
         self.spaces = []
         check(make_version(spec, &self.version))
+        self.datatypes = {name: dtype for name, dtype, _ in self.inputs}
 
     def __dealloc__(self):
         with nogil:
@@ -327,7 +333,7 @@ cdef class Version:
         if self.spaces:
             return self.spaces.pop()
         cdef _Space space = _Space()
-        check(make_workspace(deref(self.version), &space.workspace))
+        check(make_workspace(self.version, &space.workspace))
         return space
 
     def infer(self, bytes request not None):
@@ -337,7 +343,7 @@ cdef class Version:
         cdef const char* message = PyBytes_AsString(request)
         cdef size_t size = PyBytes_GET_SIZE(request)
         with nogil:
-            status = infer_version(deref(self.version), deref(space.workspace), message, size, &reply)
+            status = infer_version(deref(space.workspace), message, size, &reply)
         self.spaces.append(space)
         check(status)
         return <bytes>reply
@@ -345,18 +351,20 @@ cdef class Version:
     def run(self, inputs, outputs=()):
         cdef _Kept kept = _Kept()
         for name, column in inputs.items():
-            kept.add(name, column)
+            kept.add(name, column, self.datatypes.get(name))
         for name in outputs:
             kept.batch.want(text(name))
         cdef _Space space = self.space()
         cdef vector[TensorView] out
         cdef Status status
         with nogil:
-            status = run_version(deref(self.version), deref(space.workspace), kept.batch, &out)
+            status = run_version(deref(space.workspace), kept.batch, &out)
         try:
             check(status)
             return arrays_of(out)
         finally:
+            with nogil:
+                clear(deref(space.workspace))
             self.spaces.append(space)
 
     def counters(self):
@@ -368,6 +376,14 @@ cdef class Call:
 
     cdef shared_ptr[Bridge] bridge
     cdef BridgedCall call
+    cdef cbool open  # taken, and not answered
+
+    def __dealloc__(self):
+        cdef string none
+        cdef string message = b"the control plane dropped this call without an answer"
+        if self.open:
+            with nogil:
+                answer_call(deref(self.bridge), self.call, Code.kInternal, message, none)
 
     @property
     def method(self):
@@ -379,11 +395,18 @@ cdef class Call:
 
     def finish(self, int status, str message, bytes reply=None):
         cdef string reply_bytes
-        if reply is not None:
+        cdef string message_bytes
+        if not self.open:
+            raise StatusError(9, f"the call of {self.method} is answered already; each is answered once")
+        if not 0 <= status <= 16:
+            raise StatusError(3, f"{status} is no gRPC status; 0 to 16 are expected")
+        if status:
+            message_bytes = message.encode("utf-8", "replace")  # a lone surrogate must not cost the caller its answer
+        elif reply is not None:
             reply_bytes = reply
-        cdef Status made = Status(<Code><int32_t>status, text(message)) if status else Status()
+        self.open = False
         with nogil:
-            deref(self.bridge).answer(self.call, move(made), move(reply_bytes))
+            answer_call(deref(self.bridge), self.call, <Code><int32_t>status, message_bytes, reply_bytes)
 
 
 cdef int64_t nanoseconds(object seconds) except -1:
@@ -408,6 +431,7 @@ cdef class Server:
         made.max_concurrent_streams = given.pop("max_concurrent_streams", made.max_concurrent_streams)
         made.max_connections = given.pop("max_connections", made.max_connections)
         made.max_buffered_bytes = given.pop("max_buffered_bytes", made.max_buffered_bytes)
+        made.max_total_buffered_bytes = given.pop("max_total_buffered_bytes", made.max_total_buffered_bytes)
         made.idle_timeout = nanoseconds(given.pop("idle_timeout_s", 3600))
         made.header_timeout = nanoseconds(given.pop("header_timeout_s", 10))
         made.body_timeout = nanoseconds(given.pop("body_timeout_s", 60))
@@ -466,6 +490,7 @@ cdef class Server:
         call.bridge = deref(self.server).bridge()
         with nogil:
             taken = take_call(deref(call.bridge), wait, &call.call)
+        call.open = taken
         return call if taken else None
 
     def drain(self, timeout):

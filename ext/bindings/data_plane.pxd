@@ -9,7 +9,7 @@ from libcpp.vector cimport vector
 
 cdef extern from "base/status.h" namespace "penstock" nogil:
     cdef enum class Code(int32_t):
-        pass
+        kInternal
 
     cdef cppclass Status:
         Status()
@@ -169,6 +169,7 @@ cdef extern from "net/options.h" namespace "penstock::net" nogil:
         uint32_t max_concurrent_streams
         size_t max_connections
         size_t max_buffered_bytes
+        size_t max_total_buffered_bytes
         int64_t idle_timeout
         int64_t header_timeout
         int64_t body_timeout
@@ -184,7 +185,7 @@ cdef extern from "net/server.h" namespace "penstock::net" nogil:
         string message
 
     cdef cppclass Bridge:
-        void answer(const BridgedCall&, Status, string)
+        pass
 
     cdef cppclass CServer "penstock::net::Server":
         CServer(Options) except +
@@ -216,8 +217,10 @@ cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
     Status make_onnx(const string&, const OnnxOptions&, shared_ptr[const CExecutor]*)
     Status make_lightgbm(const string&, const LightgbmOptions&, shared_ptr[const CExecutor]*)
     Status make_version(VersionSpec&, shared_ptr[const CVersion]*)
-    Status make_workspace(const CVersion&, unique_ptr[Workspace]*)
-    Status run_version(const CVersion&, Workspace&, const Batch&, vector[TensorView]*)
-    Status infer_version(const CVersion&, Workspace&, const char*, size_t, string*)
+    Status make_workspace(const shared_ptr[const CVersion]&, unique_ptr[Workspace]*)
+    Status run_version(Workspace&, const Batch&, vector[TensorView]*)
+    void clear(Workspace&)
+    Status infer_version(Workspace&, const char*, size_t, string*)
     Status start_server(CServer&)
+    void answer_call(Bridge&, const BridgedCall&, Code, const string&, const string&)
     cbool take_call(Bridge&, int64_t, BridgedCall*) except +

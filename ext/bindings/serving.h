@@ -2,9 +2,7 @@
 // come out.
 #pragma once
 
-#include <exception>
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/guarded.h"
 #include "base/status.h"
 #include "bindings/batch.h"
 #include "engine/pipeline.h"
@@ -27,21 +26,11 @@ namespace penstock::bindings {
 
 // A lane and its memory, for one thread of Python's at a time.
 struct Workspace {
+  std::shared_ptr<const engine::Version> version;  // what a run gave may be the model's memory
   engine::Lane* lane = nullptr;
   Arena arena;
   engine::Execution execution;
 };
-
-template <typename Work>
-Status guarded(Work&& work) noexcept {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return {Code::kResourceExhausted, "out of memory"};
-  } catch (const std::exception& error) {
-    return {Code::kInternal, error.what()};
-  }
-}
 
 inline Status make_program(transform::ProgramSpec& spec,
                            std::shared_ptr<const transform::Program>* made) noexcept {
@@ -93,37 +82,42 @@ inline Status make_version(engine::Version::Spec& spec,
   });
 }
 
-inline Status make_workspace(const engine::Version& version, std::unique_ptr<Workspace>* made) noexcept {
+inline Status make_workspace(const std::shared_ptr<const engine::Version>& version,
+                             std::unique_ptr<Workspace>* made) noexcept {
   return guarded([&]() -> Status {
     auto workspace = std::make_unique<Workspace>();
-    PENSTOCK_RETURN_IF_ERROR(version.add_lane(false, &workspace->lane));
+    workspace->version = version;
+    PENSTOCK_RETURN_IF_ERROR(version->add_lane(false, &workspace->lane));
     *made = std::move(workspace);
     return Status::ok();
   });
 }
 
-// Results live in the workspace until its next run.
-inline Status run_version(const engine::Version& version, Workspace& workspace, const Batch& batch,
-                          std::vector<TensorView>* out) noexcept {
+// Results live in the workspace until clear().
+inline Status run_version(Workspace& workspace, const Batch& batch, std::vector<TensorView>* out) noexcept {
   return guarded([&]() -> Status {
-    workspace.execution = {};
-    workspace.arena.reset();
     PENSTOCK_RETURN_IF_ERROR(
-        version.run(*workspace.lane, batch.request(), workspace.arena, &workspace.execution));
+        workspace.version->run(*workspace.lane, batch.request(), workspace.arena, &workspace.execution));
     const std::span<const TensorView> tensors = workspace.execution.results.tensors;
     out->assign(tensors.begin(), tensors.end());
     return Status::ok();
   });
 }
 
-inline Status infer_version(const engine::Version& version, Workspace& workspace, const char* message,
-                            std::size_t size, std::string* reply) noexcept {
+inline void clear(Workspace& workspace) noexcept {
+  workspace.execution = {};
+  workspace.arena.reset();
+}
+
+inline Status infer_version(Workspace& workspace, const char* message, std::size_t size,
+                            std::string* reply) noexcept {
   return guarded([&]() -> Status {
     workspace.arena.reset();
     const std::span<const char> bytes(message, size);
     const engine::InferCall call{std::as_bytes(bytes), monotonic_ns()};
     engine::InferAnswer answer;
-    PENSTOCK_RETURN_IF_ERROR(engine::infer(version, *workspace.lane, call, workspace.arena, &answer));
+    PENSTOCK_RETURN_IF_ERROR(
+        engine::infer(*workspace.version, *workspace.lane, call, workspace.arena, &answer));
     reply->reserve(answer.bytes);
     for (const codec::Piece& piece : answer.pieces) {
       reply->append(reinterpret_cast<const char*>(piece.bytes.data()), piece.bytes.size());
@@ -174,6 +168,15 @@ class Publication {
 
 inline Status start_server(net::Server& server) noexcept {
   return guarded([&] { return server.start(); });
+}
+
+inline void answer_call(net::Bridge& bridge, const net::BridgedCall& call, Code code,
+                        const std::string& message, const std::string& reply) noexcept {
+  // Without memory for it the answer is lost; the call's deadline ends it.
+  [[maybe_unused]] const Status status = guarded([&]() -> Status {
+    bridge.answer(call, Status(code, message), reply);
+    return Status::ok();
+  });
 }
 
 // False: nothing came in time.

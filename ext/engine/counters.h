@@ -26,13 +26,15 @@ struct Counters {
   Tally rows;        // of answered requests
   Tally executions;  // runs of the model
   Tally request_ns;  // from the whole message's arrival to the encoded reply
+  Tally queue_ns;    // from its arrival to the start of decoding: what the loop did for others first
   Tally decode_ns;
   Tally transform_ns;  // binding the inputs, and the program
   Tally execute_ns;    // the model
   Tally encode_ns;
   Tally failure_ns;
-  Tally last_unix_ms;  // when the latest request was answered
+  Tally last_ns;  // no sum: when the latest request was answered, on the monotonic clock
 
+  // The sums.
   template <typename Visit>
   void each(Visit&& visit) const {
     visit("requests", requests);
@@ -40,12 +42,12 @@ struct Counters {
     visit("rows", rows);
     visit("executions", executions);
     visit("request_ns", request_ns);
+    visit("queue_ns", queue_ns);
     visit("decode_ns", decode_ns);
     visit("transform_ns", transform_ns);
     visit("execute_ns", execute_ns);
     visit("encode_ns", encode_ns);
     visit("failure_ns", failure_ns);
-    visit("last_unix_ms", last_unix_ms);
   }
 };
 

@@ -1,13 +1,11 @@
 #include "engine/pipeline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <exception>
 #include <functional>
-#include <new>
 #include <string>
 
+#include "base/guarded.h"
 #include "codec/grpc_message.h"
 
 namespace penstock::engine {
@@ -15,12 +13,7 @@ namespace {
 
 // Raw contents of this size and more go to the socket from where the model put them.
 constexpr std::size_t kBorrowBytes = 4096;
-
-std::int64_t unix_ms() noexcept {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
+constexpr std::string_view kNoMemory = "out of memory for this request; send fewer rows at once";
 
 Status expired(std::string_view when, std::int64_t by_ns) {
   return {Code::kDeadlineExceeded,
@@ -52,7 +45,8 @@ bool lies_in(std::span<const std::byte> message, std::span<const TensorView> res
 }
 
 Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const InferCall& call,
-                      const codec::InferRequest& request, Arena& arena, InferAnswer* answer) {
+                      std::int64_t started, const codec::InferRequest& request, Arena& arena,
+                      InferAnswer* answer) {
   const std::int64_t deadline = deadline_of(call, request);
   const std::int64_t decoded = monotonic_ns();
   if (decoded >= deadline) return expired("before the model ran", decoded - deadline);
@@ -79,17 +73,18 @@ Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const 
   counters.rows.add(answer->execution.rows);
   counters.executions.add(1);
   counters.request_ns.add(encoded - call.arrived_ns);
-  counters.decode_ns.add(decoded - call.arrived_ns);
+  counters.queue_ns.add(started - call.arrived_ns);
+  counters.decode_ns.add(decoded - started);
   counters.transform_ns.add(answer->execution.transformed_ns - decoded);
   counters.execute_ns.add(answer->execution.executed_ns - answer->execution.transformed_ns);
   counters.encode_ns.add(encoded - answer->execution.executed_ns);
-  counters.last_unix_ms.set(unix_ms());
+  counters.last_ns.set(encoded);
   return Status::ok();
 }
 
 Status counted(const Version& version, Lane& lane, route::Arm arm, const InferCall& call,
-               const codec::InferRequest& request, Arena& arena, InferAnswer* answer) {
-  Status status = run_and_encode(version, lane, arm, call, request, arena, answer);
+               std::int64_t started, const codec::InferRequest& request, Arena& arena, InferAnswer* answer) {
+  Status status = run_and_encode(version, lane, arm, call, started, request, arena, answer);
   if (!status.is_ok()) {
     lane.counters.failures.add(1);
     lane.counters.failure_ns.add(monotonic_ns() - call.arrived_ns);
@@ -97,47 +92,34 @@ Status counted(const Version& version, Lane& lane, route::Arm arm, const InferCa
   return status;
 }
 
-template <typename Work>
-Status without_exceptions(Work&& work) noexcept {
-  try {
-    try {
-      return work();
-    } catch (const std::bad_alloc&) {
-      return {Code::kResourceExhausted, "out of memory for this request; send fewer rows at once"};
-    } catch (const std::exception& error) {
-      return {Code::kInternal, error.what()};
-    }
-  } catch (...) {
-    return {Code::kResourceExhausted, std::string()};  // no memory even for the message
-  }
-}
-
 }  // namespace
 
 Status infer(const Snapshot& snapshot, std::size_t lane, const InferCall& call, Arena& arena,
              InferAnswer* answer) noexcept {
-  return without_exceptions([&]() -> Status {
+  const auto work = [&]() -> Status {
+    const std::int64_t started = monotonic_ns();
     codec::InferRequest request;
     PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &request));
     answer->id = request.id;
     Snapshot::Found found;
     PENSTOCK_RETURN_IF_ERROR(snapshot.find(request.model_name, request.model_version, &found));
     const Hosted& hosted = *found.hosted;
-    PENSTOCK_RETURN_IF_ERROR(
-        counted(*hosted.version, *hosted.lanes[lane], found.arm, call, request, arena, answer));
-    if (answer->execution.results.holds()) answer->version = hosted.version;
-    return Status::ok();
-  });
+    answer->hosted = &hosted.version;
+    return counted(*hosted.version, *hosted.lanes[lane], found.arm, call, started, request, arena, answer);
+  };
+  return guarded(work, kNoMemory);
 }
 
 Status infer(const Version& version, Lane& lane, const InferCall& call, Arena& arena,
              InferAnswer* answer) noexcept {
-  return without_exceptions([&]() -> Status {
+  const auto work = [&]() -> Status {
+    const std::int64_t started = monotonic_ns();
     codec::InferRequest request;
     PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &request));
     answer->id = request.id;
-    return counted(version, lane, route::Arm::kPinned, call, request, arena, answer);
-  });
+    return counted(version, lane, route::Arm::kPinned, call, started, request, arena, answer);
+  };
+  return guarded(work, kNoMemory);
 }
 
 }  // namespace penstock::engine

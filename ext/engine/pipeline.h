@@ -19,7 +19,7 @@ namespace penstock::engine {
 // nanoseconds.
 struct InferCall {
   std::span<const std::byte> message;
-  std::int64_t arrived_ns = 0;
+  std::int64_t arrived_ns = 0;  // when the last byte of it was read
   std::int64_t deadline_ns = kNoDeadline;
   bool framed = false;    // with gRPC's prefix before the answer
   bool streamed = false;  // as one message of ModelStreamInfer
@@ -27,11 +27,18 @@ struct InferCall {
 
 // What goes out. The pieces live in the arena or in `execution`, `id` in the message.
 struct InferAnswer {
+  // Takes a share of the version where a piece may be the model's memory. Only for an answer that is kept:
+  // the count of shares is one for all threads, which is too dear to write to on each request.
+  void keep_version() {
+    if (hosted != nullptr && execution.results.holds()) version = *hosted;
+  }
+
   std::span<const codec::Piece> pieces;
-  std::size_t bytes = 0;                   // of all pieces
-  std::string_view id;                     // the request's, also where the call failed after decoding
-  std::shared_ptr<const Version> version;  // set when a piece is borrowed: its memory may be the model's
-  Execution execution;                     // gives its memory back before the version goes
+  std::size_t bytes = 0;  // of all pieces
+  std::string_view id;    // the request's, also where the call failed after decoding
+  const std::shared_ptr<const Version>* hosted = nullptr;  // in the snapshot, as long as that is kept
+  std::shared_ptr<const Version> version;
+  Execution execution;  // gives its memory back before the version goes
 };
 
 // Decodes, picks the version from `snapshot`, runs it on lane `lane`, encodes. Never throws;

@@ -1,9 +1,21 @@
 #include "engine/version.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace penstock::engine {
+namespace {
+
+// A moment of the monotonic clock as milliseconds since 1970; 0 stays 0.
+std::int64_t unix_ms(std::int64_t monotonic) noexcept {
+  using namespace std::chrono;
+  if (monotonic == 0) return 0;
+  const auto then = system_clock::now() - nanoseconds(monotonic_ns() - monotonic);
+  return duration_cast<milliseconds>(then.time_since_epoch()).count();
+}
+
+}  // namespace
 
 Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
   const bool columns = spec.program != nullptr;
@@ -132,17 +144,17 @@ std::span<const codec::Piece> Version::encode(const codec::InferRequest& request
 
 std::vector<std::pair<std::string, std::int64_t>> Version::counters() const {
   std::vector<std::pair<std::string, std::int64_t>> sums;
+  std::int64_t last = 0;
   Counters none;
   none.each([&](const char* name, const Tally&) { sums.emplace_back(name, 0); });
   const std::lock_guard lock(lanes_mutex_);
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     if (!lane->serves) continue;
     std::size_t i = 0;
-    lane->counters.each([&](const char* name, const Tally& tally) {
-      std::int64_t& sum = sums[i++].second;
-      sum = std::string_view(name) == "last_unix_ms" ? std::max(sum, tally.get()) : sum + tally.get();
-    });
+    lane->counters.each([&](const char*, const Tally& tally) { sums[i++].second += tally.get(); });
+    last = std::max(last, lane->counters.last_ns.get());
   }
+  sums.emplace_back("last_unix_ms", unix_ms(last));
   return sums;
 }
 

@@ -74,7 +74,7 @@ class Version {
                                        const Execution& execution, std::size_t prefix, std::size_t borrow_at,
                                        bool streamed, Arena& arena) const;
 
-  // Sums over the lanes that serve, by name.
+  // Sums over the lanes that serve, by name; `last_unix_ms` is when the latest request was answered.
   std::vector<std::pair<std::string, std::int64_t>> counters() const;
 
  private:

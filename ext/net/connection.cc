@@ -15,6 +15,10 @@ namespace {
 constexpr int kReadsPerTurn = 4;
 // Between the notice of a drain and its last word: calls sent before the notice arrived are still taken.
 constexpr std::int64_t kDrainNoticeNs = 50'000'000;
+// A drain waits for a streaming call that has nothing to answer as long as this after its last message.
+constexpr std::int64_t kStreamGraceNs = 1'000'000'000;
+// For the peer to close as well, once all is said.
+constexpr std::int64_t kLingerNs = 1'000'000'000;
 
 bool passed(std::int64_t since_ns, std::int64_t timeout_ns, std::int64_t now_ns) noexcept {
   return timeout_ns > 0 && now_ns - since_ns > timeout_ns;
@@ -23,17 +27,19 @@ bool passed(std::int64_t since_ns, std::int64_t timeout_ns, std::int64_t now_ns)
 }  // namespace
 
 Connection::Connection(std::unique_ptr<Transport> transport, const Options& options, const Methods& methods,
-                       Handler& handler, Deadlines& deadlines, Traffic& traffic, std::uint64_t id)
+                       Handler& handler, Deadlines& deadlines, Traffic& traffic, Budget& budget,
+                       std::uint64_t id)
     : options_(options),
       traffic_(traffic),
       transport_(std::move(transport)),
-      session_(options, methods, handler, deadlines, traffic, id),
+      session_(options, methods, handler, deadlines, traffic, budget, id),
       opened_ns_(monotonic_ns()),
       read_ns_(opened_ns_),
       moved_ns_(opened_ns_),
       busy_ns_(opened_ns_) {}
 
 bool Connection::read(std::span<std::byte> buffer) {
+  if (linger_ns_ != 0) return read_on(buffer);
   for (int turn = 0; turn < kReadsPerTurn; ++turn) {
     const Moved moved = transport_->read(buffer);
     if (moved.state == Io::kBlocked) break;
@@ -51,6 +57,25 @@ bool Connection::read(std::span<std::byte> buffer) {
   return flush();
 }
 
+// Closing a socket with unread bytes resets the connection, and the reset takes away answers that the peer
+// has not read yet. So the end is said, and what still comes is read, until the peer closes too.
+bool Connection::linger() {
+  linger_ns_ = monotonic_ns();
+  blocked_ = false;
+  transport_->end();
+  return true;
+}
+
+bool Connection::read_on(std::span<std::byte> buffer) {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+    const Moved moved = transport_->read(buffer);
+    if (moved.state == Io::kBlocked) break;
+    if (moved.state == Io::kClosed) return false;
+    Traffic::add(traffic_.bytes_in, static_cast<std::int64_t>(moved.bytes));
+  }
+  return true;
+}
+
 // The session cannot go on: the peer's first bytes were no HTTP/2 preface, or nghttp2 failed.
 bool Connection::refuse_preface() {
   Traffic::add(traffic_.offenders, 1);
@@ -64,11 +89,19 @@ bool Connection::refuse_preface() {
         "This port speaks gRPC, over HTTP/2 with prior knowledge (h2c).";
     const iovec vector{const_cast<char*>(kAnswer.data()), kAnswer.size()};  // written from, never to
     transport_->write({&vector, 1});
+    return linger();
   }
   return false;
 }
 
 bool Connection::flush() {
+  if (linger_ns_ != 0) return true;
+  const bool alive = send();
+  session_.tell_budget();
+  return alive;
+}
+
+bool Connection::send() {
   bool pumped = false;
   for (;;) {
     if (!session_.fill()) return false;
@@ -89,7 +122,8 @@ bool Connection::flush() {
       return true;
     }
   }
-  return !session_.done() && !(session_.draining() && session_.open().empty());
+  if (session_.done() || (session_.draining() && session_.open().empty())) return linger();
+  return true;
 }
 
 // Whether the peer took anything of what waits for it since this was asked last. Control frames do not count
@@ -118,7 +152,22 @@ bool Connection::finish_stalled_requests(std::int64_t now_ns) {
   return any;
 }
 
+bool Connection::finish_idle_streams(std::int64_t now_ns) {
+  bool any = false;
+  for (Stream* stream : session_.open()) {
+    if (stream->finished || stream->method == nullptr || !stream->method->takes_stream()) continue;
+    if (stream->waiting > 0 || !stream->body.empty() || !stream->backlog.empty() || !stream->queue.empty()) {
+      continue;
+    }
+    if (!passed(std::max(stream->heard_ns, drain_ns_), kStreamGraceNs, now_ns)) continue;
+    session_.finish(*stream, {Code::kUnavailable, "the server is stopping"});
+    any = true;
+  }
+  return any;
+}
+
 bool Connection::tick(std::int64_t now_ns) {
+  if (linger_ns_ != 0) return !passed(linger_ns_, kLingerNs, now_ns);
   if (!session_.open().empty()) busy_ns_ = now_ns;
 
   if (!session_.settled() && passed(opened_ns_, options_.header_timeout, now_ns)) {
@@ -140,6 +189,7 @@ bool Connection::tick(std::int64_t now_ns) {
     return false;
   }
   bool say = finish_stalled_requests(now_ns);
+  if (drain_ns_ != 0 && finish_idle_streams(now_ns)) say = true;
 
   if (session_.ping_sent() != 0 && read_ns_ < session_.ping_sent()) {
     if (passed(session_.ping_sent(), options_.keepalive_timeout, now_ns)) return false;
@@ -160,7 +210,7 @@ bool Connection::tick(std::int64_t now_ns) {
 }
 
 void Connection::drain(std::int64_t now_ns) {
-  if (drain_ns_ != 0) return;
+  if (drain_ns_ != 0 || linger_ns_ != 0) return;
   drain_ns_ = now_ns;
   session_.drain_notice();
 }

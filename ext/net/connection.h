@@ -17,7 +17,7 @@ namespace penstock::net {
 class Connection {
  public:
   Connection(std::unique_ptr<Transport> transport, const Options& options, const Methods& methods,
-             Handler& handler, Deadlines& deadlines, Traffic& traffic, std::uint64_t id);
+             Handler& handler, Deadlines& deadlines, Traffic& traffic, Budget& budget, std::uint64_t id);
 
   int fd() const noexcept { return transport_->fd(); }
   Session& session() noexcept { return session_; }
@@ -36,8 +36,12 @@ class Connection {
 
  private:
   bool refuse_preface();
+  bool send();
+  bool linger();
+  bool read_on(std::span<std::byte> buffer);
   bool answers_move();
   bool finish_stalled_requests(std::int64_t now_ns);
+  bool finish_idle_streams(std::int64_t now_ns);
 
   const Options& options_;
   Traffic& traffic_;
@@ -51,6 +55,7 @@ class Connection {
   std::uint64_t moved_ = 0;
   std::int64_t busy_ns_;  // when a call was last open
   std::int64_t drain_ns_ = 0;
+  std::int64_t linger_ns_ = 0;  // since all was said
   bool blocked_ = false;
 };
 

@@ -3,12 +3,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace penstock::net {
 namespace {
 
 constexpr int kBacklog = 1024;
+constexpr std::size_t kMostAddresses = 8;
 
 Status cannot_bind(const std::string& address, std::string_view why) {
   return {Code::kUnavailable, "cannot listen on " + address + ": " + std::string(why)};
@@ -36,6 +38,14 @@ std::uint16_t bound_port(int fd) noexcept {
   return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
 }
 
+void set_port(sockaddr_storage* address, std::uint16_t port) noexcept {
+  if (address->ss_family == AF_INET) {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(port);
+  }
+}
+
 }  // namespace
 
 Listener& Listener::operator=(Listener&& other) noexcept {
@@ -53,8 +63,8 @@ void Listener::close() noexcept {
   fd_.reset();
 }
 
-Status Listener::tcp(const std::string& host, std::uint16_t port, Listener* made) {
-  const std::string address = host + ":" + std::to_string(port);
+Status Listener::tcp(const std::string& host, std::uint16_t port, std::vector<Listener>* made) {
+  const std::string name = host + ":" + std::to_string(port);
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -62,29 +72,44 @@ Status Listener::tcp(const std::string& host, std::uint16_t port, Listener* made
   addrinfo* found = nullptr;
   if (const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
       error != 0) {
-    return cannot_bind(address, ::gai_strerror(error));
+    return cannot_bind(name, ::gai_strerror(error));
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
-  int error = EADDRNOTAVAIL;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    Fd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd.valid()) {
-      error = errno;
-      continue;
-    }
-    const int on = 1;
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd.get(), at->ai_addr, at->ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
-      error = errno;
-      continue;
-    }
+  std::vector<Listener> listeners;
+  std::vector<std::string> seen;  // /etc/hosts may say an address twice
+  int missing = EADDRNOTAVAIL;
+  for (const addrinfo* at = found; at != nullptr && listeners.size() < kMostAddresses; at = at->ai_next) {
+    sockaddr_storage address{};
+    std::memcpy(&address, at->ai_addr, at->ai_addrlen);
+    const std::string bytes(reinterpret_cast<const char*>(&address), at->ai_addrlen);
+    if (std::ranges::find(seen, bytes) != seen.end()) continue;
+    seen.push_back(bytes);
+    if (port == 0 && !listeners.empty()) set_port(&address, listeners.front().port());
     Listener listener;
-    listener.port_ = bound_port(fd.get());
-    listener.fd_ = std::move(fd);
-    *made = std::move(listener);
-    return Status::ok();
+    const int error = listener.bind(reinterpret_cast<const sockaddr*>(&address), at->ai_addrlen);
+    if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) {
+      missing = error;  // as ::1 of localhost where IPv6 is off
+    } else if (error != 0) {
+      return cannot_bind(name, error_text(error));
+    } else {
+      listeners.push_back(std::move(listener));
+    }
   }
-  return cannot_bind(address, error_text(error));
+  if (listeners.empty()) return cannot_bind(name, error_text(missing));
+  std::ranges::move(listeners, std::back_inserter(*made));
+  return Status::ok();
+}
+
+// 0, or the system's error.
+int Listener::bind(const sockaddr* address, socklen_t size) {
+  Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno;
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd.get(), address, size) != 0 || ::listen(fd.get(), kBacklog) != 0) return errno;
+  port_ = bound_port(fd.get());
+  fd_ = std::move(fd);
+  return 0;
 }
 
 Status Listener::unix_path(const std::string& path, Listener* made) {

@@ -1,8 +1,11 @@
 // Listener: a bound socket that connections are accepted from.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "net/fd.h"
@@ -11,8 +14,9 @@ namespace penstock::net {
 
 class Listener {
  public:
-  // UNAVAILABLE names the address and says why it cannot be bound.
-  static Status tcp(const std::string& host, std::uint16_t port, Listener* made);
+  // One for each address that `host` stands for and this machine has, all on one port. UNAVAILABLE names the
+  // address and says why it cannot be bound.
+  static Status tcp(const std::string& host, std::uint16_t port, std::vector<Listener>* made);
   // Replaces the socket of a server that is gone; refuses one that answers, and any other kind of file.
   // Removed on destruction.
   static Status unix_path(const std::string& path, Listener* made);
@@ -35,6 +39,8 @@ class Listener {
   void close() noexcept;
 
  private:
+  int bind(const sockaddr* address, socklen_t size);
+
   Fd fd_;
   std::uint16_t port_ = 0;
   std::string path_;

@@ -94,8 +94,7 @@ void Loop::run() {
   pthread_setname_np(pthread_self(), ("penstock-" + std::to_string(index_)).c_str());
   std::array<epoll_event, 256> events;
   while (!stopping_) {
-    const std::int64_t wait_ns = next_wake(monotonic_ns());
-    const int count = wait(epoll_.get(), events, wait_ns);
+    const int count = wait(epoll_.get(), events, next_wake());
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
       if (id == kWake) {
@@ -108,23 +107,24 @@ void Loop::run() {
       }
     }
     if (deadlines_.empty() && connections_.empty() && listen_again_ns_ == 0) continue;
-    const std::int64_t now = monotonic_ns();
-    expire(now);
-    if (now >= next_tick_ns_) tick(now);
+    now_ns_ = monotonic_ns();
+    expire(now_ns_);
+    if (now_ns_ >= next_tick_ns_) tick(now_ns_);
   }
   connections_.clear();
   listeners_.clear();
+  std::vector<Task> left;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  tasks_.clear();
+  left.swap(tasks_);
 }
 
-std::int64_t Loop::next_wake(std::int64_t now_ns) const noexcept {
+std::int64_t Loop::next_wake() const noexcept {
   std::int64_t next = INT64_MAX;
   if (!deadlines_.empty()) next = deadlines_.begin()->first;
   if (!connections_.empty() || listen_again_ns_ != 0) next = std::min(next, next_tick_ns_);
   if (next == INT64_MAX) return -1;
-  return std::max<std::int64_t>(next - now_ns, 0);
+  return std::max<std::int64_t>(next - now_ns_, 0);
 }
 
 void Loop::run_tasks() {
@@ -135,7 +135,14 @@ void Loop::run_tasks() {
     const std::lock_guard lock(mutex_);
     tasks.swap(tasks_);
   }
-  for (const Task& task : tasks) task(*this);
+  for (Task& task : tasks) {
+    try {
+      task(*this);
+    } catch (...) {  // no memory; tasks leave the loop as it can go on
+      Traffic::add(traffic_.aborted, 1);
+    }
+    task = nullptr;  // whoever waits for it is told by its end
+  }
 }
 
 void Loop::listen(std::vector<Listener> listeners, Place place) {
@@ -157,7 +164,11 @@ void Loop::accept(const Listener& listener) {
       case Listener::Accepted::kNone:
         return;
       case Listener::Accepted::kOne:
-        place_(std::move(socket));
+        try {
+          place_(std::move(socket));
+        } catch (...) {  // no memory for one more
+          Traffic::add(traffic_.aborted, 1);
+        }
         break;
       case Listener::Accepted::kExhausted:
         // Level-triggered readiness would spin: look again when connections may have closed.
@@ -169,51 +180,72 @@ void Loop::accept(const Listener& listener) {
 }
 
 void Loop::give(Fd socket) {
-  assigned_.fetch_add(1, std::memory_order_relaxed);
   auto moved = std::make_shared<Fd>(std::move(socket));  // a task is to be copyable
-  post([moved](Loop& loop) { loop.add(std::move(*moved)); });
+  Task task = [moved](Loop& loop) { loop.add(std::move(*moved)); };
+  assigned_.fetch_add(1, std::memory_order_relaxed);
+  try {
+    post(std::move(task));
+  } catch (...) {
+    assigned_.fetch_sub(1, std::memory_order_relaxed);
+    throw;
+  }
 }
 
 void Loop::add(Fd socket) {
   const std::uint64_t id = next_id_++;
   const int fd = socket.get();
-  auto connection = std::make_unique<Connection>(make_socket_transport(std::move(socket)), shared_.options,
-                                                 shared_.methods, service_, deadlines_, traffic_, id);
-  if (!control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, id)) {
+  try {
+    auto connection =
+        std::make_unique<Connection>(make_socket_transport(std::move(socket)), shared_.options,
+                                     shared_.methods, service_, deadlines_, traffic_, shared_.budget, id);
+    const auto [at, _] = connections_.emplace(id, Entry{std::move(connection)});
+    if (!control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, id)) {
+      connections_.erase(at);
+      throw std::system_error(errno, std::generic_category());
+    }
+  } catch (...) {
     assigned_.fetch_sub(1, std::memory_order_relaxed);
-    return;
+    throw;
   }
-  connections_.emplace(id, Entry{std::move(connection)});
   Traffic::add(traffic_.open_connections, 1);
   Traffic::add(traffic_.connections, 1);
-  if (draining_) connections_.at(id).connection->drain(monotonic_ns());
+  if (!draining_) return;
+  attend(connections_.find(id), [](Connection& connection) {
+    connection.drain(monotonic_ns());
+    return true;
+  });
+}
+
+template <typename Work>
+Loop::Connections::iterator Loop::attend(Connections::iterator at, Work&& work) noexcept {
+  Entry& entry = at->second;
+  Connection& connection = *entry.connection;
+  bool alive = false;
+  try {
+    alive = work(connection);
+  } catch (...) {  // no memory
+    Traffic::add(traffic_.aborted, 1);
+  }
+  if (!alive) {
+    assigned_.fetch_sub(1, std::memory_order_relaxed);
+    Traffic::add(traffic_.open_connections, -1);
+    return connections_.erase(at);
+  }
+  if (entry.waits_to_write != connection.blocked()) {
+    entry.waits_to_write = connection.blocked();
+    control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(),
+            EPOLLIN | EPOLLRDHUP | (entry.waits_to_write ? EPOLLOUT : 0U), at->first);
+  }
+  return ++at;
 }
 
 void Loop::handle(std::uint64_t id, std::uint32_t events) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  Connection& connection = *found->second.connection;
-  bool alive = true;
-  if ((events & EPOLLOUT) != 0) alive = connection.flush();
-  if (alive && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) alive = connection.read(buffer_);
-  settle(id, alive);
-}
-
-void Loop::settle(std::uint64_t id, bool alive) {
-  const auto found = connections_.find(id);
-  if (found == connections_.end()) return;
-  Entry& entry = found->second;
-  if (!alive) {
-    connections_.erase(found);
-    assigned_.fetch_sub(1, std::memory_order_relaxed);
-    Traffic::add(traffic_.open_connections, -1);
-    return;
-  }
-  if (entry.waits_to_write != entry.connection->blocked()) {
-    entry.waits_to_write = entry.connection->blocked();
-    control(epoll_.get(), EPOLL_CTL_MOD, entry.connection->fd(),
-            EPOLLIN | EPOLLRDHUP | (entry.waits_to_write ? EPOLLOUT : 0U), id);
-  }
+  attend(found, [&](Connection& connection) {
+    if ((events & EPOLLOUT) != 0 && !connection.flush()) return false;
+    return (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0 || connection.read(buffer_);
+  });
 }
 
 void Loop::expire(std::int64_t now_ns) {
@@ -221,10 +253,11 @@ void Loop::expire(std::int64_t now_ns) {
     Stream& stream = *deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     stream.timer.reset();
-    Session& session = *stream.session;
-    session.finish(stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
-    const std::uint64_t id = session.connection();
-    settle(id, connections_.at(id).connection->flush());
+    attend(connections_.find(stream.session->connection()), [&](Connection& connection) {
+      connection.session().finish(
+          stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
+      return connection.flush();
+    });
   }
 }
 
@@ -234,30 +267,28 @@ void Loop::tick(std::int64_t now_ns) {
     listen_again_ns_ = 0;
     watch_listeners(true);
   }
-  std::vector<std::uint64_t> dead;
-  for (auto& [id, entry] : connections_) {
-    if (!entry.connection->tick(now_ns)) dead.push_back(id);
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    at = attend(at, [&](Connection& connection) { return connection.tick(now_ns); });
   }
-  for (const std::uint64_t id : dead) settle(id, false);
-  for (auto& [id, entry] : connections_) settle(id, true);
 }
 
 void Loop::adopt() {
-  service_.adopt();
+  if (!service_.adopt()) return;
   // What health watchers were told is in their sessions: send it.
-  std::vector<std::uint64_t> ids;
-  for (const auto& [id, entry] : connections_) ids.push_back(id);
-  for (const std::uint64_t id : ids) settle(id, connections_.at(id).connection->flush());
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    at = attend(at, [](Connection& connection) { return connection.flush(); });
+  }
 }
 
 void Loop::answer(const BridgedCall& call, Status status, const std::string& reply) {
   const auto found = connections_.find(call.connection);
   if (found == connections_.end()) return;
-  Connection& connection = *found->second.connection;
-  Stream* stream = connection.session().find(call.stream);
-  if (stream == nullptr) return;
-  service_.answer(*stream, std::move(status), reply);
-  settle(call.connection, connection.flush());
+  attend(found, [&](Connection& connection) {
+    Stream* stream = connection.session().find(call.stream);
+    if (stream == nullptr) return true;
+    service_.answer(*stream, std::move(status), reply);
+    return connection.flush();
+  });
 }
 
 void Loop::drain() {
@@ -265,9 +296,14 @@ void Loop::drain() {
   watch_listeners(false);
   listeners_.clear();
   listen_again_ns_ = 0;
+  service_.adopt();
   const std::int64_t now = monotonic_ns();
-  for (auto& [id, entry] : connections_) entry.connection->drain(now);
-  adopt();
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    at = attend(at, [&](Connection& connection) {
+      connection.drain(now);
+      return connection.flush();
+    });
+  }
 }
 
 }  // namespace penstock::net

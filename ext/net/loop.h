@@ -47,6 +47,8 @@ class Loop {
   // For tasks.
   void listen(std::vector<Listener> listeners, Place place);
   void adopt();
+  // Closes a connection that there is no room for.
+  void turn_away(Fd) noexcept { Traffic::add(traffic_.turned_away, 1); }
   void answer(const BridgedCall& call, Status status, const std::string& reply);
   void drain();
 
@@ -61,14 +63,18 @@ class Loop {
   void handle(std::uint64_t id, std::uint32_t events);
   void expire(std::int64_t now_ns);
   void tick(std::int64_t now_ns);
-  std::int64_t next_wake(std::int64_t now_ns) const noexcept;
-  // Closes the connection when `alive` is false; else waits for what it waits for.
-  void settle(std::uint64_t id, bool alive);
+  std::int64_t next_wake() const noexcept;
 
   struct Entry {
     std::unique_ptr<Connection> connection;
     bool waits_to_write = false;
   };
+  using Connections = std::unordered_map<std::uint64_t, Entry>;
+
+  // Does work(connection) and, where it gives false or throws, closes the connection; else waits for what
+  // that waits for. The entry after it.
+  template <typename Work>
+  Connections::iterator attend(Connections::iterator at, Work&& work) noexcept;
 
   Shared& shared_;
   Traffic traffic_;
@@ -79,12 +85,13 @@ class Loop {
   Fd epoll_;
   Fd wake_;
   std::vector<std::byte> buffer_;
-  std::unordered_map<std::uint64_t, Entry> connections_;
+  Connections connections_;
   std::uint64_t next_id_ = 1;
   std::vector<Listener> listeners_;
   Place place_;
   std::int64_t listen_again_ns_ = 0;
   std::int64_t next_tick_ns_ = 0;
+  std::int64_t now_ns_ = 0;  // when the turn's events had been handled
   bool draining_ = false;
   bool stopping_ = false;
 

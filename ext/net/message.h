@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "base/arena.h"
 #include "codec/infer_response.h"
-#include "engine/pipeline.h"
+#include "net/held_answer.h"
 
 namespace penstock::net {
 
@@ -20,15 +18,8 @@ class Message {
   // Small answers are copied, which leaves the arena to the next request.
   static constexpr std::size_t kCopyBelow = 16 * 1024;
 
-  // What a large answer is made of: it keeps its arena until it is sent.
-  struct Held {
-    Arena arena;
-    engine::InferAnswer answer;
-  };
-
   explicit Message(std::vector<std::byte> bytes) noexcept : bytes_(std::move(bytes)), size_(bytes_.size()) {}
-  explicit Message(std::unique_ptr<Held> held) noexcept
-      : held_(std::move(held)), size_(held_->answer.bytes) {}
+  explicit Message(HeldAnswerPtr held) noexcept : held_(std::move(held)), size_(held_->answer.bytes) {}
 
   std::size_t remaining() const noexcept { return size_ - sent_; }
   bool begun() const noexcept { return sent_ > 0; }
@@ -66,7 +57,7 @@ class Message {
 
  private:
   std::vector<std::byte> bytes_;
-  std::unique_ptr<Held> held_;
+  HeldAnswerPtr held_;
   std::size_t size_ = 0;
   std::size_t sent_ = 0;
   std::size_t piece_ = 0;

@@ -24,6 +24,7 @@ struct Options {
   std::uint32_t max_concurrent_streams = 1024;
   std::size_t max_connections = 10'000;
   std::size_t max_buffered_bytes = 256U << 20U;  // a connection's unfinished requests and unsent answers
+  std::size_t max_total_buffered_bytes = 2048U << 20U;  // the same of all connections together
   // Nanoseconds; 0 switches one off.
   std::int64_t idle_timeout = 3'600'000'000'000;     // no stream open
   std::int64_t header_timeout = 10'000'000'000;      // a preface or a header block not completed

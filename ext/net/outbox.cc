@@ -66,6 +66,15 @@ void Outbox::drop(std::size_t count) noexcept {
   }
 }
 
+void Outbox::abandon() noexcept {
+  segments_.clear();
+  first_ = 0;
+  size_ = 0;
+  own_.clear();
+  kept_.clear();
+  kept_bytes_ = 0;
+}
+
 void Outbox::compact() noexcept {
   segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(first_));
   first_ = 0;

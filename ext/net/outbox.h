@@ -24,6 +24,8 @@ class Outbox {
   void borrow(std::span<const std::byte> bytes);
   // Destroys `message` when all that is in the outbox now has been written.
   void keep(Message message);
+  // Drops all of it: there is no more to be written.
+  void abandon() noexcept;
 
   std::size_t size() const noexcept { return size_; }
   bool full() const noexcept { return size_ >= kHigh; }

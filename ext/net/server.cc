@@ -41,9 +41,8 @@ Status Server::start() {
   const Options& options = shared_.options;
   std::vector<Listener> listeners;
   if (!options.host.empty()) {
-    listeners.emplace_back();
-    PENSTOCK_RETURN_IF_ERROR(Listener::tcp(options.host, options.port, &listeners.back()));
-    port_ = listeners.back().port();
+    PENSTOCK_RETURN_IF_ERROR(Listener::tcp(options.host, options.port, &listeners));
+    port_ = listeners.front().port();
   }
   if (!options.unix_socket.empty()) {
     listeners.emplace_back();
@@ -76,7 +75,9 @@ void Server::place(Fd socket) {
     return std::pair(traffic.open_streams.load(std::memory_order_relaxed), loop->assigned());
   };
   for (const auto& loop : loops_) connections += load(loop).second;
-  if (connections >= static_cast<std::int64_t>(shared_.options.max_connections)) return;  // closed
+  if (connections >= static_cast<std::int64_t>(shared_.options.max_connections)) {
+    return loops_.front()->turn_away(std::move(socket));
+  }
   const auto least = std::ranges::min_element(loops_, {}, load);
   (*least)->give(std::move(socket));
 }
@@ -114,15 +115,17 @@ Status Server::publish(std::shared_ptr<engine::Snapshot> snapshot) {
 }
 
 void Server::on_all(const Loop::Task& task) {
-  auto done = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(loops_.size()));
+  // A loop that stops drops its tasks: what counts is that the task is gone, not that it ran.
+  struct Gone {
+    std::shared_ptr<std::latch> count;
+    ~Gone() { count->count_down(); }
+  };
+  const auto count = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(loops_.size()));
   for (const auto& loop : loops_) {
-    const bool posted = loop->post([task, done](Loop& running) {
-      task(running);
-      done->count_down();
-    });
-    if (!posted) done->count_down();
+    const std::shared_ptr<const Gone> gone(std::make_shared<Gone>(count));
+    loop->post([task, gone](Loop& running) { task(running); });
   }
-  done->wait();
+  count->wait();
 }
 
 bool Server::drain(std::int64_t timeout_ns) {

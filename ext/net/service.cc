@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "base/clock.h"
 #include "codec/grpc_message.h"
 #include "codec/small_messages.h"
 #include "engine/pipeline.h"
@@ -57,24 +56,24 @@ void Service::on_closed(Stream& stream) noexcept {
 void Service::infer(Stream& stream, std::span<const std::byte> message) {
   arena_.reset();
   engine::InferAnswer answer;
-  const engine::InferCall call{message, monotonic_ns(), stream.deadline_ns, true, false};
+  const engine::InferCall call{message, stream.heard_ns, stream.deadline_ns, true, false};
   Status status = engine::infer(snapshot(), loop_, call, arena_, &answer);
-  if (status.is_ok()) send_answer(stream, std::move(answer));
+  if (status.is_ok()) send_answer(stream, answer);
   stream.session->finish(stream, std::move(status));
 }
 
 void Service::stream_infer(Stream& stream, std::span<const std::byte> message) {
   arena_.reset();
   engine::InferAnswer answer;
-  const engine::InferCall call{message, monotonic_ns(), stream.deadline_ns, true, true};
+  const engine::InferCall call{message, stream.heard_ns, stream.deadline_ns, true, true};
   const Status status = engine::infer(snapshot(), loop_, call, arena_, &answer);
-  if (status.is_ok()) return send_answer(stream, std::move(answer));
+  if (status.is_ok()) return send_answer(stream, answer);
   const std::span<const std::byte> error =
       codec::encode_stream_error(status.message(), answer.id, codec::kPrefixBytes, arena_);
   send_framed(stream, error);
 }
 
-void Service::send_answer(Stream& stream, engine::InferAnswer answer) {
+void Service::send_answer(Stream& stream, engine::InferAnswer& answer) {
   if (answer.bytes < Message::kCopyBelow) {
     std::vector<std::byte> bytes = stream.session->buffer();
     bytes.reserve(answer.bytes);
@@ -83,8 +82,11 @@ void Service::send_answer(Stream& stream, engine::InferAnswer answer) {
     }
     return stream.session->send(stream, Message(std::move(bytes)));
   }
-  // The answer keeps the arena that it lies in; the next request gets a fresh one.
-  auto held = std::make_unique<Message::Held>(std::exchange(arena_, Arena()), std::move(answer));
+  // The answer keeps the arena that it lies in; the next request gets another one.
+  HeldAnswerPtr held = spare_.take();
+  std::swap(held->arena, arena_);
+  answer.keep_version();
+  held->answer = std::move(answer);
   stream.session->send(stream, Message(std::move(held)));
 }
 
@@ -162,9 +164,16 @@ void Service::tell_watcher(Stream& stream) {
   }
 }
 
-void Service::adopt() {
+bool Service::adopt() {
   reader_.get();
-  for (Stream* watcher : watchers_) tell_watcher(*watcher);
+  for (Stream* watcher : watchers_) {
+    try {
+      tell_watcher(*watcher);
+    } catch (...) {
+      watcher->session->lose();
+    }
+  }
+  return !watchers_.empty();
 }
 
 void Service::bridge(Stream& stream, std::span<const std::byte> message) {

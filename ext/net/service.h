@@ -11,6 +11,7 @@
 #include "base/published.h"
 #include "codec/small_messages.h"
 #include "engine/snapshot.h"
+#include "net/held_answer.h"
 #include "net/session.h"
 #include "net/shared.h"
 
@@ -27,8 +28,8 @@ class Service final : public Handler {
 
   // Python's answer to a bridged call.
   void answer(Stream& stream, Status status, std::string_view reply);
-  // Lets the snapshot of before go, and tells the health watchers what changed.
-  void adopt();
+  // Lets the snapshot of before go, and tells the health watchers what changed. False: there are none.
+  bool adopt();
 
  private:
   void infer(Stream& stream, std::span<const std::byte> message);
@@ -50,12 +51,13 @@ class Service final : public Handler {
   // Answers with one small message and OK.
   void reply(Stream& stream, const codec::FramedReply& framed);
   void send_framed(Stream& stream, std::span<const std::byte> framed);
-  void send_answer(Stream& stream, engine::InferAnswer answer);
+  void send_answer(Stream& stream, engine::InferAnswer& answer);
 
   Shared& shared_;
   const std::size_t loop_;
   Published<engine::Snapshot>::Reader reader_;
   Arena arena_;
+  SpareAnswers spare_;
   std::vector<Stream*> watchers_;
 };
 

@@ -140,15 +140,21 @@ struct Session::Callbacks {
   }
 };
 
+void Session::submitted(int result) {
+  if (result == NGHTTP2_ERR_NOMEM) throw std::bad_alloc();
+}
+
 nghttp2_data_source_read_callback Session::data_reader() noexcept { return Callbacks::read_length; }
 
 Session::Session(const Options& options, const Methods& methods, Handler& handler, Deadlines& deadlines,
-                 Traffic& traffic, std::uint64_t connection)
+                 Traffic& traffic, Budget& budget, std::uint64_t connection)
     : options_(options),
       methods_(methods),
       handler_(handler),
       deadlines_(deadlines),
       traffic_(traffic),
+      budget_(budget),
+      share_(budget),
       connection_(connection) {
   static const std::unique_ptr<nghttp2_session_callbacks, decltype(&nghttp2_session_callbacks_del)> callbacks(
       Callbacks::make(), &nghttp2_session_callbacks_del);
@@ -192,10 +198,12 @@ bool Session::feed(std::span<const std::byte> bytes, std::int64_t now_ns) {
     }
   }
   dated_.clear();
+  tell_budget();
   return taken >= 0;
 }
 
 bool Session::fill() {
+  if (lost_) return false;
   while (!outbox_.full()) {
     const std::uint8_t* bytes = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_.get(), &bytes);
@@ -240,7 +248,13 @@ void Session::close_stream(Stream& stream) noexcept {
   while (!stream.queue.empty()) {
     Message message = stream.queue.pop();
     // Frames in the outbox may refer to it.
-    if (message.held() && message.begun()) outbox_.keep(std::move(message));
+    if (!message.held() || !message.begun()) continue;
+    try {
+      outbox_.keep(std::move(message));
+    } catch (...) {
+      outbox_.abandon();
+      lose();
+    }
   }
   // What was held back of the connection's window.
   if (const std::size_t unread = stream.backlog.size() - stream.backlog_taken; unread > 0) {
@@ -261,24 +275,24 @@ void Session::close_stream(Stream& stream) noexcept {
 }
 
 void Session::drain_notice() {
-  if (!draining_) nghttp2_submit_shutdown_notice(session_.get());
+  if (!draining_) submitted(nghttp2_submit_shutdown_notice(session_.get()));
 }
 
 void Session::drain() {
   if (std::exchange(draining_, true)) return;
-  nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE,
-                        nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_NO_ERROR, nullptr,
-                        0);
+  submitted(nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE,
+                                  nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_NO_ERROR,
+                                  nullptr, 0));
 }
 
 void Session::ping(std::int64_t now_ns) {
   ping_sent_ns_ = now_ns;
-  nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr);
+  submitted(nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr));
 }
 
 void Session::terminate(std::uint32_t http2_error) {
   draining_ = true;
-  nghttp2_session_terminate_session(session_.get(), http2_error);
+  submitted(nghttp2_session_terminate_session(session_.get(), http2_error));
 }
 
 std::vector<std::byte> Session::buffer() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/budget.h"
 #include "net/method.h"
 #include "net/options.h"
 #include "net/outbox.h"
@@ -38,7 +39,7 @@ class Handler {
 class Session {
  public:
   Session(const Options& options, const Methods& methods, Handler& handler, Deadlines& deadlines,
-          Traffic& traffic, std::uint64_t connection);
+          Traffic& traffic, Budget& budget, std::uint64_t connection);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -64,6 +65,8 @@ class Session {
   std::uint64_t framed() const noexcept { return framed_; }
   // Bytes that unfinished requests and unsent answers hold.
   std::size_t buffered() const noexcept { return buffered_ + outbox_.kept(); }
+  // Tells the server's budget of them.
+  void tell_budget() noexcept { share_.set(buffered()); }
 
   // True when neither side has more to say.
   bool done() const noexcept;
@@ -72,6 +75,8 @@ class Session {
   void drain();
   bool draining() const noexcept { return draining_; }
   void ping(std::int64_t now_ns);
+  // From now on fill() says that the connection is over.
+  void lose() noexcept { lost_ = true; }
   // Closes with a reason the peer can read.
   void terminate(std::uint32_t http2_error);
 
@@ -94,6 +99,9 @@ class Session {
   };
 
   // session.cc
+  // For what nghttp2 was asked to do. A stream that the peer reset meanwhile needs nothing; without memory
+  // the connection cannot go on: throws std::bad_alloc.
+  static void submitted(int result);
   static nghttp2_data_source_read_callback data_reader() noexcept;
   Stream* begin_stream(std::int32_t id);
   void close_stream(Stream& stream) noexcept;
@@ -109,15 +117,18 @@ class Session {
   void settle_half_close(Stream& stream);
   void settle_views();
   bool account(Stream& stream, std::ptrdiff_t change) noexcept;
-  bool over_limit() const noexcept { return buffered() > options_.max_buffered_bytes; }
+  bool over_limit() const noexcept {
+    return buffered() > options_.max_buffered_bytes || (buffered() > 0 && share_.exceeded(buffered()));
+  }
   void refuse_over_limit(Stream& stream);
   bool paused(const Stream& stream) const noexcept;
   bool take_backlog(Stream& stream);
 
   // session_outbound.cc
-  void reject(Stream& stream, std::string_view http_status);
+  void reject(Stream& stream, std::string_view http_status, Status status);
   void submit_headers(Stream& stream);
-  void submit_status(Stream& stream, bool whole_answer);
+  // As the whole answer, or, without `http_status`, as the trailers of one that began.
+  void submit_status(Stream& stream, std::string_view http_status);
   ssize_t read_length(Stream& stream, std::size_t room, std::uint32_t* flags);
   int write_data(Stream& stream, std::span<const std::byte, 9> head, std::size_t length);
 
@@ -126,6 +137,8 @@ class Session {
   Handler& handler_;
   Deadlines& deadlines_;
   Traffic& traffic_;
+  Budget& budget_;
+  BudgetShare share_;
   const std::uint64_t connection_;
   std::unique_ptr<nghttp2_session, Free> session_;
   Outbox outbox_;
@@ -148,6 +161,7 @@ class Session {
   std::int64_t ping_sent_ns_ = 0;
   bool settled_ = false;
   bool draining_ = false;
+  bool lost_ = false;
 };
 
 }  // namespace penstock::net

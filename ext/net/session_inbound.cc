@@ -38,8 +38,12 @@ void Session::take_header(Stream& stream, std::string_view name, std::string_vie
 }
 
 void Session::end_headers(Stream& stream) {
-  if (!stream.is_post) return reject(stream, "405");
-  if (!stream.is_grpc) return reject(stream, "415");
+  if (!stream.is_post) return reject(stream, "405", {Code::kInternal, "gRPC calls are POST"});
+  if (!stream.is_grpc) {
+    return reject(
+        stream, "415",
+        invalid_argument("gRPC calls have content-type application/grpc, or application/grpc+proto"));
+  }
   stream.method = methods_.find(stream.path);
   if (stream.method == nullptr) {
     return finish(stream, {Code::kUnimplemented, "this server has no method " + stream.path.substr(0, 200)});
@@ -60,10 +64,16 @@ bool Session::account(Stream& stream, std::ptrdiff_t change) noexcept {
 }
 
 void Session::refuse_over_limit(Stream& stream) {
-  finish(stream, {Code::kResourceExhausted, "this connection's unfinished requests and unread answers hold " +
-                                                std::to_string(buffered()) + " bytes; at most " +
-                                                std::to_string(options_.max_buffered_bytes) +
-                                                " are held. Read the answers, or send less at once"});
+  const bool alone = buffered() > options_.max_buffered_bytes;
+  finish(
+      stream,
+      {Code::kResourceExhausted,
+       std::string(alone ? "this connection's" : "all connections'") +
+           " unfinished requests and unread answers hold " +
+           std::to_string(alone ? buffered() : static_cast<std::size_t>(budget_.used())) +
+           " bytes; at most " + std::to_string(alone ? options_.max_buffered_bytes : budget_.limit()) +
+           (alone ? " are held (limits.max_buffered_bytes). Read the answers, or send less at once"
+                  : " are held (limits.max_total_buffered_bytes). Try again later, or send less at once")});
 }
 
 bool Session::paused(const Stream& stream) const noexcept {
@@ -85,7 +95,7 @@ void Session::take_data(Stream& stream, std::span<const std::byte> data) {
       account(stream, static_cast<std::ptrdiff_t>(rest.size()));
     }
   }
-  nghttp2_session_consume(session_.get(), stream.id, taken);
+  submitted(nghttp2_session_consume(session_.get(), stream.id, taken));
 }
 
 // Handles messages until the data ends or the stream pauses; the bytes taken. All of them when the call is
@@ -222,7 +232,7 @@ bool Session::take_backlog(Stream& stream) {
   if (stream.finished || backlog.empty()) return true;
   const std::size_t taken = take_messages(stream, std::span(backlog).subspan(stream.backlog_taken));
   stream.backlog_taken += taken;
-  nghttp2_session_consume(session_.get(), stream.id, taken);
+  submitted(nghttp2_session_consume(session_.get(), stream.id, taken));
   // Not each time: a backlog of many small messages would be moved once for each of them.
   if (stream.backlog_taken >= backlog.size() / 2) {
     const auto gone = static_cast<std::ptrdiff_t>(std::exchange(stream.backlog_taken, 0));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 
 #include "codec/grpc_message.h"
 #include "net/session.h"
@@ -41,12 +42,12 @@ std::string_view cut(std::string_view message) noexcept {
 
 }  // namespace
 
-void Session::reject(Stream& stream, std::string_view http_status) {
-  const std::array<nghttp2_nv, 2> headers{constant(":status", http_status),
-                                          constant("content-type", "application/grpc")};
+// For requests that are no gRPC: the HTTP status tells, and the gRPC status tells clients that look for it.
+void Session::reject(Stream& stream, std::string_view http_status, Status status) {
   stream.finished = true;
   stream.headers_sent = true;
-  nghttp2_submit_response(session_.get(), stream.id, headers.data(), headers.size(), nullptr);
+  stream.status = std::move(status);
+  submit_status(stream, http_status);
 }
 
 void Session::send(Stream& stream, Message message) {
@@ -58,7 +59,7 @@ void Session::send(Stream& stream, Message message) {
     submit_headers(stream);
   } else if (stream.deferred) {
     stream.deferred = false;
-    nghttp2_session_resume_data(session_.get(), stream.id);
+    submitted(nghttp2_session_resume_data(session_.get(), stream.id));
   }
 }
 
@@ -68,10 +69,10 @@ void Session::finish(Stream& stream, Status status) {
   stream.status = std::move(status);
   if (!stream.headers_sent) {
     stream.headers_sent = true;
-    submit_status(stream, true);
+    submit_status(stream, "200");
   } else if (stream.deferred) {
     stream.deferred = false;
-    nghttp2_session_resume_data(session_.get(), stream.id);
+    submitted(nghttp2_session_resume_data(session_.get(), stream.id));
   }
 }
 
@@ -83,15 +84,15 @@ void Session::submit_headers(Stream& stream) {
   nghttp2_data_provider provider{};
   provider.source.ptr = &stream;
   provider.read_callback = data_reader();
-  nghttp2_submit_response(session_.get(), stream.id, headers.data(), headers.size(), &provider);
+  submitted(nghttp2_submit_response(session_.get(), stream.id, headers.data(), headers.size(), &provider));
 }
 
-void Session::submit_status(Stream& stream, bool whole_answer) {
+void Session::submit_status(Stream& stream, std::string_view http_status) {
   std::array<nghttp2_nv, 5> headers;
   std::size_t count = 0;
   std::string message;
-  if (whole_answer) {
-    headers[count++] = constant(":status", "200");
+  if (!http_status.empty()) {
+    headers[count++] = constant(":status", http_status);
     headers[count++] = constant("content-type", "application/grpc");
   }
   headers[count++] = constant("grpc-status", kCodes[static_cast<std::size_t>(stream.status.code())]);
@@ -102,11 +103,9 @@ void Session::submit_status(Stream& stream, bool whole_answer) {
   if (stream.status.code() == Code::kUnimplemented && stream.names_encoding) {
     headers[count++] = constant("grpc-accept-encoding", "identity");
   }
-  if (whole_answer) {
-    nghttp2_submit_response(session_.get(), stream.id, headers.data(), count, nullptr);
-  } else {
-    nghttp2_submit_trailer(session_.get(), stream.id, headers.data(), count);
-  }
+  submitted(http_status.empty()
+                ? nghttp2_submit_trailer(session_.get(), stream.id, headers.data(), count)
+                : nghttp2_submit_response(session_.get(), stream.id, headers.data(), count, nullptr));
 }
 
 ssize_t Session::read_length(Stream& stream, std::size_t room, std::uint32_t* flags) {
@@ -118,7 +117,7 @@ ssize_t Session::read_length(Stream& stream, std::size_t room, std::uint32_t* fl
   }
   if (stream.finished && queued <= room) {
     *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    submit_status(stream, false);
+    submit_status(stream, {});
   }
   return static_cast<ssize_t>(std::min(queued, room));
 }

@@ -7,6 +7,7 @@
 #include "base/published.h"
 #include "engine/snapshot.h"
 #include "net/bridge.h"
+#include "net/budget.h"
 #include "net/method.h"
 #include "net/options.h"
 
@@ -14,10 +15,12 @@ namespace penstock::net {
 
 // Outlives the loops. Constant but for what is published.
 struct Shared {
-  explicit Shared(Options given) : options(std::move(given)), methods(options.bridged) {}
+  explicit Shared(Options given)
+      : options(std::move(given)), methods(options.bridged), budget(options.max_total_buffered_bytes) {}
 
   const Options options;
   const Methods methods;
+  Budget budget;
   Published<engine::Snapshot> snapshot;
   std::atomic<bool> draining{false};
   std::shared_ptr<Bridge> bridge;

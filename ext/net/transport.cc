@@ -35,6 +35,8 @@ class SocketTransport final : public Transport {
     }
   }
 
+  void end() noexcept override { ::shutdown(socket_.get(), SHUT_WR); }
+
  private:
   static Moved failed() noexcept {
     return {errno == EAGAIN || errno == EWOULDBLOCK ? Io::kBlocked : Io::kClosed, 0};

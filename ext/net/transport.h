@@ -1,4 +1,4 @@
-// Transport: a byte stream to one peer. Plain sockets today; TLS is another implementation of the same four
+// Transport: a byte stream to one peer. Plain sockets today; TLS is another implementation of the same
 // functions.
 #pragma once
 
@@ -30,6 +30,8 @@ class Transport {
   virtual int fd() const noexcept = 0;  // to wait on
   virtual Moved read(std::span<std::byte> into) noexcept = 0;
   virtual Moved write(std::span<const iovec> from) noexcept = 0;
+  // Nothing more will be written; reading goes on.
+  virtual void end() noexcept = 0;
 };
 
 // A connected, non-blocking TCP or Unix socket.

@@ -100,13 +100,19 @@ class Version:
         """A ModelInferRequest to a ModelInferResponse, through the whole path, on the calling thread."""
 
     def run(self, inputs: Mapping[str, Column], outputs: Sequence[str] = ()) -> dict[str, Array]:
-        """Runs arrays by input name; gives arrays by output name (BYTES as object arrays of bytes)."""
+        """Runs arrays by input name; gives arrays by output name (BYTES as object arrays of bytes).
+
+        BF16 goes in and comes out as its bits, in uint16 arrays.
+        """
 
     def counters(self) -> dict[str, int]:
         """Totals since load, by the names of ext/engine/counters.h; durations are nanoseconds."""
 
 class Call:
-    """A request that the data plane hands to Python. Answer it exactly once with finish()."""
+    """A request that the data plane hands to Python. Answer it exactly once with finish().
+
+    One that is dropped unanswered is answered with INTERNAL.
+    """
 
     @property
     def method(self) -> str: ...  # "/inference.GRPCInferenceService/ModelMetadata"

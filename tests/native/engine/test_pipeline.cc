@@ -269,6 +269,8 @@ TEST_CASE("large results of a model's own memory are borrowed, and live as long 
   Arena arena;
   InferAnswer answer;
   REQUIRE(infer(*snapshot, 0, {std::as_bytes(std::span(message)), monotonic_ns()}, arena, &answer).is_ok());
+  CHECK(answer.version == nullptr);
+  answer.keep_version();
   CHECK(answer.version == hosted.version);
   CHECK(std::ranges::count_if(answer.pieces, [](const codec::Piece& piece) { return piece.borrowed; }) == 2);
   const InferAnswer moved = std::move(answer);

@@ -35,8 +35,8 @@ struct Line {
       : options(std::move(given)), methods(options.bridged), peer(peer_options) {
     auto made = std::make_unique<FakeTransport>();
     transport = made.get();
-    connection =
-        std::make_unique<Connection>(std::move(made), options, methods, handler, deadlines, traffic, 1);
+    connection = std::make_unique<Connection>(std::move(made), options, methods, handler, deadlines, traffic,
+                                              budget, 1);
     start_ns = monotonic_ns();
   }
 
@@ -61,6 +61,7 @@ struct Line {
   Recorder handler;
   Deadlines deadlines;
   Traffic traffic;
+  Budget budget{1 << 30};
   Peer peer;
   FakeTransport* transport = nullptr;
   std::vector<std::byte> buffer = std::vector<std::byte>(64 * 1024);
@@ -84,7 +85,8 @@ TEST_CASE("HTTP/1.1 gets one answer that says what this port speaks") {
   for (const char* request :
        {"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", "POST /v2/models HTTP/1.0\r\n\r\n", "PUT"}) {
     Line line;
-    CHECK_FALSE(line.receive(request));
+    CHECK(line.receive(request));
+    CHECK(line.transport->ended);
     const std::string answer = line.transport->take();
     CHECK(answer.starts_with("HTTP/1.1 505 HTTP Version Not Supported\r\n"));
     const std::size_t end = answer.find("\r\n\r\n");
@@ -298,7 +300,9 @@ TEST_CASE("a connection without calls is told to go after idle_timeout") {
   line.peer.call(kUnary, framed("x"));
   REQUIRE(line.exchange());
   CHECK(line.tick(99));
-  CHECK_FALSE(line.tick(101));
+  CHECK_FALSE(line.transport->ended);
+  CHECK(line.tick(101));
+  CHECK(line.transport->ended);
   line.peer.push(line.transport->take());
   CHECK(line.peer.goaways() == 1);
   CHECK(line.peer.goaway_error() == NGHTTP2_NO_ERROR);
@@ -340,10 +344,52 @@ TEST_CASE("a drain gives notice, waits for the open call, and then closes") {
   REQUIRE(line.exchange());
   CHECK(line.peer.goaways() == 2);
   CHECK(line.peer.last_taken() == id);
+  CHECK_FALSE(line.transport->ended);
   line.peer.end(id);
-  CHECK_FALSE(line.exchange());
-  line.peer.push(line.transport->take());
+  REQUIRE(line.exchange());
   CHECK(line.peer.reply(id).status() == "0");
+  CHECK(line.transport->ended);
+}
+
+TEST_CASE("a connection that has said all reads on until the peer closes") {
+  Line line;
+  REQUIRE(line.exchange());
+  line.connection->drain(line.start_ns);
+  CHECK(line.tick(1));
+  REQUIRE(line.transport->ended);
+  CHECK(line.receive("what was under way"));
+  CHECK(line.connection->flush());
+  CHECK_FALSE(line.connection->blocked());
+  line.transport->closed = true;
+  CHECK_FALSE(line.receive("and the rest of it"));
+}
+
+TEST_CASE("a peer that never closes is not waited for") {
+  Line line;
+  REQUIRE(line.exchange());
+  line.connection->drain(line.start_ns);
+  CHECK(line.tick(1));
+  REQUIRE(line.transport->ended);
+  CHECK_FALSE(line.tick(3));
+}
+
+TEST_CASE("a drain ends streaming calls that have nothing to answer, and lets the others finish") {
+  Line line;
+  const std::int32_t idle = line.peer.open(kStreaming, framed("x"));
+  const std::int32_t unary = line.peer.open(kUnary, framed("x"));
+  const std::int32_t begun = line.peer.open(kStreaming, framed("xyz").substr(0, 6));
+  REQUIRE(line.exchange());
+  CHECK(line.peer.reply(idle).body == framed("re:x"));
+  line.connection->drain(line.start_ns);
+  CHECK(line.tick(1));
+  REQUIRE(line.exchange());
+  CHECK_FALSE(line.peer.reply(idle).closed);  // the next message may be under way
+  CHECK(line.tick(3));
+  REQUIRE(line.exchange());
+  CHECK(line.peer.reply(idle).status() == "14");
+  CHECK(line.peer.reply(idle).message() == "the server is stopping");
+  CHECK_FALSE(line.peer.reply(unary).closed);
+  CHECK_FALSE(line.peer.reply(begun).closed);
 }
 
 TEST_CASE("a drain of a connection without calls ends at once after the notice") {
@@ -351,9 +397,10 @@ TEST_CASE("a drain of a connection without calls ends at once after the notice")
   REQUIRE(line.exchange());
   line.connection->drain(line.start_ns);
   REQUIRE(line.connection->flush());
-  CHECK_FALSE(line.tick(1));
+  CHECK(line.tick(1));
   line.peer.push(line.transport->take());
   CHECK(line.peer.goaways() == 2);
+  CHECK(line.transport->ended);
 }
 
 TEST_CASE("a long backlog is handled in turns, and none of it is forgotten") {

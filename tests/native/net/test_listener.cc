@@ -50,8 +50,10 @@ Fd connect_tcp(std::uint16_t port) {
 }  // namespace
 
 TEST_CASE("port 0 takes a free port, says which, and accepts on it") {
-  Listener listener;
-  REQUIRE(Listener::tcp("127.0.0.1", 0, &listener).is_ok());
+  std::vector<Listener> listeners;
+  REQUIRE(Listener::tcp("127.0.0.1", 0, &listeners).is_ok());
+  REQUIRE(listeners.size() == 1);
+  const Listener& listener = listeners.front();
   CHECK(listener.port() > 0);
   Fd accepted;
   CHECK(listener.accept(&accepted) == Listener::Accepted::kNone);
@@ -62,22 +64,31 @@ TEST_CASE("port 0 takes a free port, says which, and accepts on it") {
   CHECK(listener.accept(&accepted) == Listener::Accepted::kNone);
 }
 
+TEST_CASE("a name that stands for several addresses is listened to on all of them, on one port") {
+  std::vector<Listener> listeners;
+  REQUIRE(Listener::tcp("localhost", 0, &listeners).is_ok());
+  REQUIRE_FALSE(listeners.empty());
+  for (const Listener& listener : listeners) CHECK(listener.port() == listeners.front().port());
+  CHECK(connect_tcp(listeners.front().port()).valid());  // 127.0.0.1, whichever is first
+}
+
 TEST_CASE("a port in use is refused by its address, with what to do") {
-  Listener first;
-  REQUIRE(Listener::tcp("127.0.0.1", 0, &first).is_ok());
-  Listener second;
-  const Status status = Listener::tcp("127.0.0.1", first.port(), &second);
+  std::vector<Listener> listeners;
+  REQUIRE(Listener::tcp("127.0.0.1", 0, &listeners).is_ok());
+  const std::uint16_t port = listeners.front().port();
+  const Status status = Listener::tcp("127.0.0.1", port, &listeners);
   CHECK(status.code() == Code::kUnavailable);
-  CHECK(status.message().find("127.0.0.1:" + std::to_string(first.port())) != std::string::npos);
+  CHECK(status.message().find("127.0.0.1:" + std::to_string(port)) != std::string::npos);
   CHECK(status.message().find("in use") != std::string::npos);
-  CHECK_FALSE(second.valid());
+  CHECK(listeners.size() == 1);
 }
 
 TEST_CASE("a host that does not exist is refused by its name") {
-  Listener listener;
-  const Status status = Listener::tcp("not a host", 0, &listener);
+  std::vector<Listener> listeners;
+  const Status status = Listener::tcp("not a host", 0, &listeners);
   CHECK(status.code() == Code::kUnavailable);
   CHECK(status.message().find("not a host:0") != std::string::npos);
+  CHECK(listeners.empty());
 }
 
 TEST_CASE("a Unix socket is accepted on, and goes with its listener") {

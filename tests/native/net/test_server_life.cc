@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocations.h"
 #include "client.h"
 #include "wire.h"
 
@@ -222,4 +223,58 @@ TEST_CASE("a server without descriptors left accepts again when there are some")
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   CHECK(waiting.until([&] { return waiting.peer.reply(id).closed; }));
   CHECK(waiting.peer.reply(id).status() == "0");
+}
+
+TEST_CASE("wherever memory runs out, the server goes on, and every call ends") {
+  Options options = on_free_port(1);
+  options.bridged.emplace("/test/Echo", Bridged::kUnary);
+  Server server(options);
+  REQUIRE(server.start().is_ok());
+  auto snapshot = snapshot_of(version_of(std::make_shared<RowSums>()));
+  REQUIRE(server.publish(snapshot).is_ok());
+  std::thread python([bridge = server.bridge()] {
+    for (;;) {
+      try {
+        while (const auto call = bridge->take(std::chrono::seconds(60))) {
+          bridge->answer(*call, Status::ok(), std::string(100'000, 'e'));
+        }
+        return;
+      } catch (const std::bad_alloc&) {  // the bindings' part; the call that is lost ends with its connection
+      }
+    }
+  });
+  Request many;
+  many.inputs = {matrix(20'000, std::vector<double>(60'000, 1.0))};
+  const std::string rows = many.encode();
+  const std::string one_row = request(1);
+  int failures = 0;
+  std::int64_t aborted = 0;
+  for (std::int64_t nth = 0;; ++nth) {
+    {
+      const penstock::testing::FailingAllocation failing(nth);
+      try {
+        Client client(server.port());
+        const std::int32_t infer = client.peer.call(kUnary, framed(one_row));
+        const std::int32_t watch = client.peer.call(kWatch, framed(""));
+        const std::int32_t echo = client.peer.call("/test/Echo", framed("x"), {{"grpc-timeout", "50m"}});
+        const std::int32_t large = client.peer.call(kUnary, framed(rows));
+        client.until([&] {
+          return client.peer.reply(infer).closed && client.peer.reply(echo).closed &&
+                 client.peer.reply(large).closed && !client.peer.reply(watch).body.empty();
+        });
+      } catch (const std::runtime_error&) {  // the connection broke
+      }
+      if (!failing.failed()) break;
+      ++failures;
+    }
+    Client next(server.port());
+    const Reply reply = next.call(kUnary, one_row);
+    REQUIRE(reply.status() == "0");
+    aborted = counter(server, "aborted");
+  }
+  CHECK(failures > 30);
+  CHECK(aborted > 0);
+  CHECK(soon([&] { return counter(server, "open_connections") == 0; }));
+  server.stop();
+  python.join();
 }

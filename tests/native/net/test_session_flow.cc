@@ -415,3 +415,28 @@ TEST_CASE("many small messages in a backlog are handled in time that does not gr
   wire.run();
   wire.check_idle();
 }
+
+TEST_CASE("all connections together hold no more than their budget") {
+  Options options;
+  options.max_total_buffered_bytes = 1 << 20;
+  Wire one({}, options);
+  {
+    BudgetShare held(one.budget);  // what the others hold
+    held.set(1'000'000);
+    const std::int32_t large = one.peer.open(kUnary, framed(std::string(100'000, 'x')).substr(0, 90'000));
+    one.run();
+    CHECK(one.peer.reply(large).status() == "8");
+    CHECK(one.peer.reply(large).message().find("max_total_buffered_bytes") != std::string::npos);
+    const std::int32_t small = one.peer.call(kUnary, framed("small"));
+    one.run();
+    CHECK(one.peer.reply(small).status() == "0");
+  }
+  const std::int32_t later = one.peer.open(kUnary, framed(std::string(100'000, 'x')).substr(0, 90'000));
+  one.run();
+  CHECK(one.budget.used() > 80'000);
+  one.peer.say(later, framed(std::string(100'000, 'x')).substr(90'000));
+  one.peer.end(later);
+  one.run();
+  CHECK(one.peer.reply(later).status() == "0");
+  one.check_idle();
+}

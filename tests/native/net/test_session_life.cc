@@ -92,9 +92,10 @@ TEST_CASE("the deadlines of a session that ends go with it") {
   const Methods methods(options.bridged);
   Deadlines deadlines;
   Traffic traffic;
+  Budget budget(1 << 30);
   Recorder handler;
   {
-    Session session(options, methods, handler, deadlines, traffic, 1);
+    Session session(options, methods, handler, deadlines, traffic, budget, 1);
     Peer peer;
     peer.open(kUnary, framed("x"), {{"grpc-timeout", "1S"}});
     const std::string bytes = peer.pull();

@@ -201,6 +201,8 @@ TEST_CASE("what is no gRPC gets an HTTP status; an unknown method gets UNIMPLEME
     return wire.peer.reply(id);
   };
   CHECK(answer({{":method", "GET"}}).header(":status") == "405");
+  CHECK(answer({{":method", "GET"}}).status() == "13");
+  CHECK(answer({{"content-type", "text/html"}}).status() == "3");
   CHECK(answer({{"content-type", "application/json"}}).header(":status") == "415");
   CHECK(answer({{"content-type", "application/grpc-web"}}).header(":status") == "415");
   CHECK(answer({{"content-type", "application/grpc+json"}}).header(":status") == "415");

@@ -39,6 +39,7 @@ class Sink final : public Transport {
     }
     return {Io::kDone, moved};
   }
+  void end() noexcept override {}
   std::string_view take() { return {sent.data(), std::exchange(size, 0)}; }
 
   std::string_view incoming;
@@ -59,7 +60,8 @@ TEST_CASE("unary calls on a warm connection allocate nothing of ours") {
   Traffic traffic;
   auto made = std::make_unique<Sink>();
   Sink* sink = made.get();
-  Connection connection(std::move(made), shared.options, shared.methods, service, deadlines, traffic, 1);
+  Connection connection(std::move(made), shared.options, shared.methods, service, deadlines, traffic,
+                        shared.budget, 1);
   std::vector<std::byte> buffer(256 * 1024);
   Peer peer;
 

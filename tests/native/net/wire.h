@@ -30,7 +30,7 @@ inline Message small_message(std::string_view payload) {
 
 // A large message of pieces; counts itself in *alive while its memory is there.
 inline Message held_message(std::string_view payload, std::size_t piece_bytes, int* alive) {
-  auto held = std::make_unique<Message::Held>();
+  HeldAnswerPtr held(std::make_unique<HeldAnswer>().release());
   const std::string bytes = framed(payload);
   const std::span<std::byte> memory = held->arena.uninitialised<std::byte>(bytes.size());
   std::ranges::copy(std::as_bytes(std::span(bytes)), memory.begin());
@@ -70,6 +70,7 @@ class FakeTransport final : public Transport {
     ++writes;
     return moved == 0 ? Moved{Io::kBlocked, 0} : Moved{Io::kDone, moved};
   }
+  void end() noexcept override { ended = true; }
   // What was sent since the last time.
   std::string take() {
     total = total == SIZE_MAX ? SIZE_MAX : total - sent.size();
@@ -81,6 +82,7 @@ class FakeTransport final : public Transport {
   std::size_t per_write = SIZE_MAX;
   std::size_t total = SIZE_MAX;  // takes this much until take(), then blocks
   bool closed = false;
+  bool ended = false;
   int writes = 0;
 };
 
@@ -114,7 +116,8 @@ struct Wire {
   explicit Wire(PeerOptions peer_options = {}, Options given = {})
       : options(std::move(given)),
         methods(options.bridged),
-        session(options, methods, handler, deadlines, traffic, 1),
+        budget(options.max_total_buffered_bytes),
+        session(options, methods, handler, deadlines, traffic, budget, 1),
         peer(peer_options) {}
 
   // Each feed() sees memory of exactly its size that is gone afterwards, so that a sanitizer sees any later
@@ -161,6 +164,8 @@ struct Wire {
     CHECK(session.open().empty());
     CHECK(session.queued() == 0);
     CHECK(session.buffered() == 0);
+    session.tell_budget();
+    CHECK(budget.used() == 0);
     CHECK(session.outbox().size() == 0);
     CHECK(session.outbox().kept() == 0);
     CHECK(deadlines.empty());
@@ -175,6 +180,7 @@ struct Wire {
   Recorder handler;
   Deadlines deadlines;
   Traffic traffic;
+  Budget budget;
   Session session;
   Peer peer;
   FakeTransport transport;
