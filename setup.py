@@ -1,7 +1,8 @@
 """Builds the compiled core: ext/ into penstock._core and penstock._kernels.*, proto/ into a descriptor set.
 
 Switches, all from the environment: SANITIZE=address,undefined or SANITIZE=thread, DEBUG=1, JOBS=N.
-Objects are kept in build/<variant>/ and made again only when their source, a header they include or the flags changed.
+Objects are kept in build/<variant>/ and made again only when their source, a header they include or the flags
+changed.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class BuildExtension(build_ext):
         objects_dir = ROOT / "build" / variant() / "obj"
         jobs = []
         for source in ext.sources:
-            generated = source.startswith("ext/bindings/") or source.startswith("ext/kernels/")
+            generated = source.startswith(("ext/bindings/", "ext/kernels/"))
             # Kernels promise IEEE results whatever the machine: no contraction into fused multiply-add.
             flags = ["-std=c++20", "-fPIC", "-ffp-contract=off", *compile_flags, *include]
             flags += CYTHON_WARNINGS if generated else WARNINGS
@@ -141,7 +142,7 @@ def read_dependencies(target: Path) -> list[str]:
 
 
 class BuildPython(build_py):
-    """Compiles proto/ into the descriptor set that penstock._proto reads: no generated code, no global registry."""
+    """Compiles proto/ into the descriptor set that penstock._proto reads in place of generated code."""
 
     def run(self) -> None:
         build_descriptors()
@@ -164,7 +165,7 @@ def build_descriptors() -> None:
 
 
 class Develop(BuildExtension):
-    """build_ext also makes the descriptors, so that `setup.py build_ext --inplace` leaves a tree that runs."""
+    """Makes the descriptors too, so that `setup.py build_ext --inplace` leaves a tree that runs."""
 
     def run(self) -> None:
         build_descriptors()

@@ -8,9 +8,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from process import SERVICE, tool
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -28,7 +25,6 @@ class Load:
     seconds: float
     requests_per_second: float
     mean_seconds: float
-    worst_seconds: float
 
 
 def body_file(request: bytes, directory: Path, name: str) -> Path:
@@ -47,12 +43,8 @@ def run(
     requests: int,
     answer_bytes: int,
     core: int | None = None,
-    rate: int = 0,
-    log: Path | None = None,
 ) -> Load:
-    """Sends `requests` requests and waits for all answers: closed loop, or `rate` a second a connection.
-
-    `log` takes a line for each request; `latencies` reads it.
+    """Sends `requests` requests, each when an answer makes room for it, and waits for all answers.
 
     h2load looks at the HTTP status, which gRPC leaves at 200 for any error. A gRPC error carries no message,
     so that the bytes of DATA must be exactly `requests` times an answer of `answer_bytes` and its 5-byte
@@ -60,8 +52,6 @@ def run(
     """
     command = [tool("h2load", "nghttp2-client"), f"-n{requests}", f"-c{connections}", f"-m{streams}", "-t1"]
     command += ["-d", str(body), "-H", "te: trailers", "-H", "content-type: application/grpc"]
-    command += [f"--rps={rate}"] if rate else []
-    command += [f"--log-file={log}"] if log else []
     command.append(f"http://127.0.0.1:{port}{SERVICE}ModelInfer")
     if core is not None:
         command = [tool("taskset", "util-linux"), "-c", str(core), *command]
@@ -71,11 +61,6 @@ def run(
     return read_report(done.stdout, requests, requests * (answer_bytes + 5))
 
 
-def latencies(log: Path) -> NDArray[np.float64]:
-    """Seconds from sending a request to the end of its answer, from a log of `run`."""
-    return np.loadtxt(log, usecols=2, ndmin=1) * 1e-6
-
-
 def read_report(report: str, requests: int, data_bytes: int) -> Load:
     """The figures of h2load's report, checked for completeness."""
     finished = search(r"finished in ([\d.]+)(us|ms|s), ([\d.]+) req/s", report)
@@ -83,7 +68,7 @@ def read_report(report: str, requests: int, data_bytes: int) -> Load:
         r"requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) err", report
     )
     data = search(r"\((\d+)\) data", report)
-    times = search(r"time for request:\s+\S+\s+([\d.]+)(us|ms|s)\s+([\d.]+)(us|ms|s)", report)
+    mean = search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", report)
     succeeded, failed, errored = (int(n) for n in counts.groups())
     if succeeded != requests or failed or errored:
         raise LoadError(
@@ -97,8 +82,7 @@ def read_report(report: str, requests: int, data_bytes: int) -> Load:
         requests=requests,
         seconds=float(finished[1]) * UNITS[finished[2]],
         requests_per_second=float(finished[3]),
-        worst_seconds=float(times[1]) * UNITS[times[2]],
-        mean_seconds=float(times[3]) * UNITS[times[4]],
+        mean_seconds=float(mean[1]) * UNITS[mean[2]],
     )
 
 

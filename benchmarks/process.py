@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,12 +34,11 @@ class ServerProcess:
         port: int,
         log: Path,
         *,
-        cores: Iterable[int] | None = None,
+        core: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.port, self.log = name, port, log
-        pin = [tool("taskset", "util-linux"), "-c", ",".join(str(c) for c in cores)] if cores else []
-        self._command = [*pin, *command]
+        self._command = [*on_core(core), *command]
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: grpc.Channel | None = None
@@ -144,14 +143,14 @@ def penstock_server(
     repository: Path,
     log: Path,
     *,
-    cores: Iterable[int] | None = None,
+    core: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> ServerProcess:
     """`penstock serve` on a free port, as this Python has it installed."""
     port = free_port()
     command = [sys.executable, "-c", "from penstock.cli import main; main()", "serve", "--port", str(port)]
     command += ["--repository", str(repository)]
-    return ServerProcess("penstock", command, port, log, cores=cores, environment=environment)
+    return ServerProcess("penstock", command, port, log, core=core, environment=environment)
 
 
 def free_port() -> int:
@@ -165,6 +164,19 @@ def split_cores() -> tuple[int, int] | None:
     """A core for the server and one for the load generator; None when this process may use only one."""
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else None
+
+
+def pinned(cores: tuple[int, int] | None) -> dict[str, int] | None:
+    """What split_cores() gave, for benchmarks/results."""
+    return None if cores is None else {"server": cores[0], "generator": cores[1]}
+
+
+def on_core(core: int | None) -> list[str]:
+    """Words before a command: run there, at ordinary priority whatever this process has; none without one."""
+    if core is None:
+        return []
+    taskset, chrt = tool("taskset", "util-linux"), tool("chrt", "util-linux")
+    return [taskset, "-c", str(core), chrt, "--other", "0"]
 
 
 def tool(name: str, package: str) -> str:

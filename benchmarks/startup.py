@@ -3,7 +3,7 @@
 Ready means that every bundle's digests were verified and its golden examples answered as recorded. Required:
 the median within 1 s. Exit 1 when it is not.
 
-    python benchmarks/startup.py [--starts 5] [--repository DIR]
+    python benchmarks/startup.py [--starts 5] [--repository DIR] [--save]
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import results
 from process import penstock_server
-from results import save
 
 LIMIT_SECONDS = 1.0
 
@@ -26,7 +26,9 @@ def main() -> None:
     )
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--repository", type=Path, help="default: the demo's, trained if missing")
-    options = parser.parse_args()
+    options = results.parsed(parser, least={"starts": 5})
+    if options.save and options.repository is not None:
+        parser.error("--save keeps figures of the demo's repository only; leave --repository out")
     repository = options.repository
     if repository is None:
         from penstock.demo import train
@@ -41,7 +43,8 @@ def main() -> None:
     met = median <= LIMIT_SECONDS
     print(f"ready after {median:.3f} s (median of {len(seconds)} starts; worst {worst:.3f} s)", end="; ")
     print(f"required: median <= {LIMIT_SECONDS:g} s: {'yes' if met else 'MISSED'}")
-    save("startup", {"repository": str(repository), "seconds": seconds})
+    figures = {"seconds": seconds, "required_seconds": LIMIT_SECONDS, "met": met}
+    print(f"Figures in {results.keep('startup', figures, options)}")
     if not met:
         sys.exit("startup: a requirement is missed")
 

@@ -4,7 +4,7 @@ Both servers run all the time; h2load drives one at a time with the same request
 peer, Penstock, so that a slow moment of the machine falls on both. Each half of a round gives a ratio; the
 table shows their median and range. Exit 1 when a required ratio is missed.
 
-    python benchmarks/throughput.py [--rounds 4] [--seconds 1.0] [--no-pin]
+    python benchmarks/throughput.py [--rounds 4] [--seconds 1.0] [--no-pin] [--save]
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 
 import h2load
 import penstock
+import results
 from models import MODELS, Model
-from process import ServerProcess, free_port, penstock_server, split_cores
-from results import save
+from process import ServerProcess, free_port, penstock_server, pinned, split_cores
 
 HERE = Path(__file__).resolve().parent
 
@@ -158,17 +158,16 @@ def run(options: argparse.Namespace) -> list[Row]:
         repository = directory / "repository"
         for model in models:
             penstock.build(repository, name=model.name, version="1", model=model.path)
-        cores = options.cores[:1] if options.cores else None
-        loops = {"PENSTOCK_SERVER_LOOPS": "1"} if cores else {}
+        serving, core = options.cores or (None, None)
+        loops = {"PENSTOCK_SERVER_LOOPS": "1"} if options.cores else {}
         port, log = free_port(), directory / "penstock.log"
         command = [sys.executable, str(HERE / "peers" / "grpcio_asyncio.py"), "--port", str(port)]
         command += ["--onnx", f"mlp={directory / 'mlp.onnx'}", "--lightgbm", f"gbm={directory / 'gbm.txt'}"]
         with (
-            penstock_server(repository, log, cores=cores, environment=loops) as ours,
-            ServerProcess("grpcio asyncio", command, port, directory / "peer.log", cores=cores) as theirs,
+            penstock_server(repository, log, core=serving, environment=loops) as ours,
+            ServerProcess("grpcio asyncio", command, port, directory / "peer.log", core=serving) as theirs,
         ):
             print(HEADER)
-            core = options.cores[1] if options.cores else None
             for model in models:
                 body = h2load.body_file(model.request(), directory, model.name)
                 sides = Side(ours, model, body, core), Side(theirs, model, body, core)
@@ -183,7 +182,7 @@ def run(options: argparse.Namespace) -> list[Row]:
 def record(rows: list[Row], options: argparse.Namespace) -> dict[str, Any]:
     """The figures for benchmarks/results."""
     return {
-        "pinned": {"server": options.cores[0], "generator": options.cores[1]} if options.cores else None,
+        "pinned": pinned(options.cores),
         "rounds": options.rounds,
         "rows": [{**asdict(row), "ratios": row.ratios, "ratio": row.ratio, "met": row.met} for row in rows],
     }
@@ -196,7 +195,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="rounds of Penstock, peer, peer, Penstock")
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long one measurement lasts")
     parser.add_argument("--no-pin", action="store_true", help="let the system place servers and generator")
-    options = parser.parse_args()
+    options = results.parsed(parser, least={"rounds": 4, "seconds": 1.0})
     options.cores = None if options.no_pin else split_cores()
     if options.cores:
         server, generator = options.cores
@@ -209,7 +208,7 @@ def main() -> None:
         rows = run(options)
     except (h2load.LoadError, grpc.RpcError) as error:
         sys.exit(f"bench: {error}")
-    print(f"\nFigures in {save('throughput', record(rows, options))}")
+    print(f"\nFigures in {results.keep('throughput', record(rows, options), options)}")
     missed = [row for row in rows if not row.met]
     if missed:
         sys.exit(f"bench: {len(missed)} required ratio(s) missed")

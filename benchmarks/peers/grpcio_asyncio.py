@@ -54,7 +54,7 @@ class Inference:
     async def infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         predict = self._models.get(request.model_name)
         if predict is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.model_name!r}")
+            return await context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.model_name!r}")
         if len(request.inputs) != 1 or len(request.raw_input_contents) != 1:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "expected one input with raw contents")
         tensor = request.inputs[0]

@@ -7,7 +7,9 @@ and what was expected; a key that does not exist is an error too, with the neare
 from __future__ import annotations
 
 import difflib
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +30,14 @@ from pydantic_core import ErrorDetails
 from penstock.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "PENSTOCK_"
+
+# What Kubernetes puts into every container for a service of the namespace, as Docker's links did: for one
+# named penstock-server, PENSTOCK_SERVER_PORT=tcp://10.0.0.1:8001 and a dozen more.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_LINK_URL = re.compile(r"(tcp|udp|sctp)://\S+", re.IGNORECASE)
+_LINK_NAME = re.compile(r"(_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
+
+_logger = logging.getLogger(__name__)
 
 Seconds = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -58,6 +68,7 @@ class LimitsSection(_Section):
     max_concurrent_streams: Count = 1024
     max_connections: Count = 10_000
     max_buffered_bytes: Bytes = 256 * 1024 * 1024  # of one connection, both directions
+    max_total_buffered_bytes: Bytes = 2 * 1024**3  # of all connections
     idle_timeout_s: Seconds = 3600.0  # 0: never
     header_timeout_s: PositiveSeconds = 10.0
     body_timeout_s: PositiveSeconds = 60.0
@@ -71,6 +82,11 @@ class LimitsSection(_Section):
             raise ValueError(
                 f"max_buffered_bytes ({self.max_buffered_bytes}) must hold at least one message of "
                 f"max_message_bytes ({self.max_message_bytes})"
+            )
+        if self.max_total_buffered_bytes < self.max_buffered_bytes:
+            raise ValueError(
+                f"max_total_buffered_bytes ({self.max_total_buffered_bytes}) must be at least "
+                f"max_buffered_bytes ({self.max_buffered_bytes})"
             )
         return self
 
@@ -141,7 +157,8 @@ def load_settings(
 
     `file` is a TOML file. `environment` (os.environ where None) may hold PENSTOCK_<SECTION>_<KEY>, as in
     PENSTOCK_SERVER_PORT=9000. `overrides` are the command line's, by dotted key, as in {"server.port": 9000};
-    they win over the environment, which wins over the file. Raises ConfigError with one line for each thing
+    they win over the environment, which wins over the file. Variables that Kubernetes sets for a service of
+    such a name are passed over, with a warning in the log. Raises ConfigError with one line for each thing
     that is wrong.
     """
     values: dict[str, Any] = {}
@@ -174,6 +191,7 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 def _read_environment(environment: Mapping[str, str]) -> list[tuple[tuple[str, str], str, object]]:
     found: list[tuple[tuple[str, str], str, object]] = []
+    links: list[str] = []
     for section in _FLAT_SECTIONS:
         prefix = f"{ENVIRONMENT_PREFIX}{section.upper()}_"
         model = Settings.model_fields[section].annotation
@@ -181,12 +199,29 @@ def _read_environment(environment: Mapping[str, str]) -> list[tuple[tuple[str, s
         for variable in sorted(environment):
             if variable.startswith(prefix):
                 key = variable.removeprefix(prefix).lower()
+                if _is_service_link(variable, environment[variable]):
+                    links.append(variable)
+                    continue
                 field = model.model_fields.get(key)
                 value: object = environment[variable]
                 if field is not None:
                     value = _from_text(field.annotation, environment[variable])
                 found.append(((section, key), variable, value))
+    if links:
+        _logger.warning(
+            "ignored %s=%s%s: Kubernetes sets such variables for a service whose name begins like a setting "
+            "of Penstock; `enableServiceLinks: false` in the pod's specification turns them off",
+            links[0],
+            environment[links[0]],
+            f" and {len(links) - 1} more like it" if len(links) > 1 else "",
+        )
     return found
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    """Whether Kubernetes made this variable. A PORT that somebody set has a number for its value."""
+    is_url = variable.endswith("_PORT") and _LINK_URL.fullmatch(value) is not None
+    return is_url or _LINK_NAME.search(variable) is not None
 
 
 def _from_text(annotation: Any, text: str) -> object:

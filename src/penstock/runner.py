@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from penstock.bundle.arrays import arrays_of
+from penstock import bfloat16
 from penstock.bundle.build import Bundle
-from penstock.bundle.examples import Array, rows_of, take_rows
 from penstock.bundle.loading import LoadedBundle, open_bundle
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress
 from penstock.errors import INVALID_ARGUMENT, InputError, StatusError
+from penstock.fitting import Array, Fitted, Values, fit, split
 
 
 class Runner:
@@ -51,36 +51,32 @@ class Runner:
     def predict(self, data: object, outputs: Sequence[str] = ()) -> dict[str, Array]:
         """The outputs by name (all of them, or those named), one row for each row of `data`.
 
-        `data` is a frame (pandas, polars, pyarrow) or a mapping of columns or tensors by input name;
-        where every input is one numeric column, or there is one input, a NumPy array of that shape
-        serves too. Surplus columns of a frame are ignored. Rows beyond the bundle's `max_rows` run as
-        several batches. Strings come back as object arrays of bytes. Raises InputError, naming the
-        column, for data that does not fit.
+        `data` is what `Client.infer` takes: a frame (pandas, polars, pyarrow), a mapping of columns or
+        tensors by input name, or one array (the model's only input, or [rows, columns] where every input is
+        one numeric column). What is no input is left out. Rows beyond the bundle's `max_rows` run as several
+        batches. Outputs have their datatype's dtype, BF16 as float32, strings as object arrays of bytes.
+        Raises InputError, in the words that a server would use, for data that does not fit and for outputs
+        that there are not.
         """
-        known = [tensor.name for tensor in self.outputs]
-        unknown = [name for name in outputs if name not in known]
-        if unknown:
-            raise InputError(
-                f"{self.manifest.label} has no output '{unknown[0]}'. It has: {', '.join(known)}."
-            )
-        arrays = arrays_of(data, self.inputs)
-        rows = rows_of(arrays)
-        size = self.manifest.max_rows or max(rows, 1)
-        parts = [
-            self._run(take_rows(arrays, start, start + size), outputs)
-            for start in range(0, max(rows, 1), size)
-        ]
+        core = self._loaded.core
+        fitted = fit(data, self.inputs, matrix=core.takes_matrix)
+        parts = [self._run(part, outputs) for part in split(fitted, self.manifest.max_rows or None)]
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run(self, arrays: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    def _run(self, part: Sequence[Fitted], outputs: Sequence[str]) -> dict[str, Array]:
+        sent = {tensor.name: _sent(tensor.values) for tensor in part}
         try:
-            return self._loaded.core.run(arrays, outputs)
+            answered = self._loaded.core.run(sent, outputs)
         except StatusError as error:
             if error.status == INVALID_ARGUMENT:
-                raise InputError(f"{self.manifest.label}: {error}") from error
+                raise InputError(str(error)) from error
             raise
+        for tensor in self.outputs:
+            if tensor.datatype == "BF16" and tensor.name in answered:
+                answered[tensor.name] = bfloat16.values_of(answered[tensor.name])
+        return answered
 
     def __repr__(self) -> str:
         return f"<Runner {self.manifest.label}: {self.description}>"
@@ -99,3 +95,12 @@ def load(
     """
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     return Runner(open_bundle(path, limits=limits, overrides=overrides, progress=progress))
+
+
+def _sent(values: Values) -> Values:
+    """As the protocol carries them: it has no missing string but the empty one."""
+    if isinstance(values, list):
+        return [element or b"" for element in values] if None in values else values
+    if values.dtype == object:
+        values = np.where(values == None, b"", values)  # noqa: E711 -- element by element
+    return values

@@ -18,8 +18,11 @@ from typing import Any
 
 from penstock import log
 from penstock._core import Server as Core
+from penstock.bundle.verify import Limits
 from penstock.config import Settings
 from penstock.errors import PenstockError, ServerError, StatusError
+from penstock.log import Event
+from penstock.repository import preflight
 from penstock.repository.lifecycle import Lifecycle
 from penstock.repository.loader import BundleLoader
 from penstock.repository.watcher import Watcher
@@ -28,7 +31,7 @@ from penstock.rpc.inference import SERVICE, ModelInformation
 from penstock.rpc.reflection import Reflection
 from penstock.rpc.repository import RepositoryControl
 
-Announce = Callable[[str], None]
+Announce = Callable[[Event], None]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STOPPED = -1
 _log = logging.getLogger("penstock.server")
@@ -38,27 +41,25 @@ class Server:
     """One server in this process: start(), wait_ready(), `port`, stop(). Not to be started again."""
 
     def __init__(self, settings: Settings, *, announce: Announce) -> None:
-        """`announce` is given one line for each thing that an operator should know, from any thread."""
+        """`announce` is given each thing that an operator should know, from any thread."""
         self._settings = settings
+        self._announce = announce
         repository = settings.repository
+        limits = Limits(**settings.bundle.model_dump())
         self._lifecycle = Lifecycle(
             repository.path,
             settings=settings.model,
-            load=BundleLoader(settings.bundle, settings.model),
+            load=BundleLoader(limits, settings.model),
             publish=lambda models, ready: self._core.publish(models, ready),
-            report=lambda line: announce(log.one_line(line)),
+            report=announce,
+            limits=limits,
             threads=repository.load_threads,
         )
         methods = self._methods()
         self._core = Core(_core_options(settings, methods))
         self._dispatcher = Dispatcher(self._core.take, methods)
         self._watcher = (
-            Watcher(
-                repository.path,
-                self._lifecycle,
-                interval=repository.watch_interval_s,
-                report=lambda line: announce(log.one_line(line)),
-            )
+            Watcher(self._lifecycle, interval=repository.watch_interval_s, report=announce)
             if repository.watch
             else None
         )
@@ -70,9 +71,13 @@ class Server:
         except StatusError as error:
             raise ServerError(str(error)) from error
         self._dispatcher.start()
+        root = self._settings.repository.path
         try:
+            preflight.refuse_bundle(root)
             self._lifecycle.scan()
-        except PenstockError:
+            for warning in preflight.mismatches(root, self._lifecycle.folders(), self._settings.models):
+                self._announce(warning)
+        except BaseException:
             self.stop(0.0)
             raise
         if self._watcher is not None:
@@ -139,13 +144,14 @@ def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, A
     }
 
 
-def serve(settings: Settings, *, announce: Announce) -> int:
+def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> int:
     """Serves until a signal says otherwise; the process's exit status. To be called on the main thread.
 
     SIGTERM or SIGINT: not ready, drained for at most server.drain_timeout_s, 0. A second one: out at once,
     128 + its number. SIGHUP: the repository is read again. Raises what keeps it from starting.
+    `json_log`: records of the log on standard error are JSON objects.
     """
-    log.configure()
+    log.configure(as_json=json_log)
     began = time.monotonic()
     announce = _one_at_a_time(announce)
     events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
@@ -157,7 +163,7 @@ def serve(settings: Settings, *, announce: Announce) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
         raise
-    announce(f"listening on {server.address}")
+    announce(Event("listening", f"listening on {server.address}", address=server.address, port=server.port))
     threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
     _until_stopped(server, events, announce)
     for number in _SIGNALS:
@@ -169,12 +175,17 @@ def serve(settings: Settings, *, announce: Announce) -> int:
 
 
 def _one_at_a_time(announce: Announce) -> Announce:
-    """Lines come from several threads; none of them may land inside another."""
+    """Events come from several threads; none of them may land inside another. Where announcing fails, as into
+    a pipe that nobody reads any more, the log has the line: serving and stopping do not depend on it.
+    """
     lock = threading.Lock()
 
-    def tell(line: str) -> None:
+    def tell(event: Event) -> None:
         with lock:
-            announce(line)
+            try:
+                announce(event)
+            except Exception as error:
+                _log.error("%s (announcing that failed: %r)", event, error)
 
     return tell
 
@@ -185,7 +196,8 @@ def _announce_ready(server: Server, announce: Announce, began: float) -> None:
     ready = sum(seen.loaded is not None for seen in versions)
     models = len({seen.model for seen in versions if seen.loaded is not None})
     took = time.monotonic() - began
-    announce(f"ready after {took:.2f} s: {ready} version{_s(ready)} of {models} model{_s(models)}")
+    line = f"ready after {took:.2f} s: {ready} version{_s(ready)} of {models} model{_s(models)}"
+    announce(Event("server_ready", line, ms=round(took * 1000, 3), versions=ready, models=models))
 
 
 def _s(count: int) -> str:
@@ -205,19 +217,24 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
             return
         if event == signal.SIGHUP:
             if stopping is None:
-                _rescan(server, announce)
+                # Not here: a disk that hangs must not keep a SIGTERM waiting.
+                threading.Thread(target=_rescan, args=(server, announce), daemon=True).start()
         elif stopping is not None:
-            announce(f"{signal.Signals(event).name} again: leaving at once")
+            name = signal.Signals(event).name
+            announce(Event("killed", f"{name} again: leaving at once", signal=name))
             _exit_at_once(128 + event)
         else:
-            announce(f"{signal.Signals(event).name}: finishing open requests")
+            name = signal.Signals(event).name
+            announce(Event("stopping", f"{name}: finishing open requests", signal=name))
             stopping = threading.Thread(target=_stop, args=(server, events, announce), daemon=True)
             stopping.start()
 
 
 def _stop(server: Server, events: SimpleQueue[int], announce: Announce) -> None:
     try:
-        announce("stopped" if server.stop() else "stopped; requests that took too long were cut off")
+        drained = server.stop()
+        line = "stopped" if drained else "stopped; requests that took too long were cut off"
+        announce(Event("stopped", line, drained=drained))
     except Exception:
         _log.exception("stopping failed")
     finally:
@@ -228,7 +245,7 @@ def _rescan(server: Server, announce: Announce) -> None:
     try:
         server.lifecycle.scan()
     except PenstockError as error:
-        announce(log.one_line(str(error)))
+        announce(Event("repository_unreadable", str(error), reason=str(error)))
 
 
 def _exit_at_once(status: int) -> None:

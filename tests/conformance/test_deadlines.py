@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -40,19 +41,21 @@ def test_a_deadline_far_away_changes_nothing(stub: Any, generated: Generated) ->
 
 def test_a_stream_that_waits_ends_at_its_deadline(stub: Any, generated: Generated) -> None:
     request, _ = network_request(generated.messages)
+    over = threading.Event()
 
     def requests() -> Any:
         yield request
-        time.sleep(2.0)
+        over.wait(60)
 
     began = time.monotonic()
-    stream = stub.ModelStreamInfer(requests(), timeout=0.3)
+    stream = stub.ModelStreamInfer(requests(), timeout=1.0)
     assert next(stream).infer_response.model_name == "network"
     with pytest.raises(grpc.RpcError) as expired:
         next(stream)
+    over.set()
 
     assert expired.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0.2 < time.monotonic() - began < 1.5
+    assert 0.9 < time.monotonic() - began < 10
 
 
 def test_a_hundred_cancelled_calls_leave_the_connection_working(stub: Any, generated: Generated) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,14 @@ def other_golden(folder: Path) -> None:
     rewrite(folder, "golden.safetensors", safetensors.numpy.save(arrays))
 
 
+def replace_manifest(become: Callable[[Path], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "bundle.json").rename(folder.parent / "aside.json")
+        become(folder / "bundle.json")
+
+    return damage
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str
@@ -144,6 +153,30 @@ FAULTS = [
         "network",
         lambda folder: edit_manifest(folder, lambda manifest: manifest.pop("files")),
         ("bundle.json", "files"),
+    ),
+    Fault(
+        "a manifest that is a FIFO",
+        "network",
+        replace_manifest(os.mkfifo),
+        ("bundle.json is a fifo; expected a regular file",),
+    ),
+    Fault(
+        "a manifest that is a link",
+        "network",
+        replace_manifest(lambda path: path.symlink_to("../aside.json")),
+        ("bundle.json is a link; expected a regular file",),
+    ),
+    Fault(
+        "a manifest that is a folder",
+        "network",
+        replace_manifest(Path.mkdir),
+        ("bundle.json is a folder; expected a regular file",),
+    ),
+    Fault(
+        "a manifest of 100 MB",
+        "network",
+        replace_manifest(lambda path: (path.touch(), os.truncate(path, 100_000_000))),
+        ("bundle.json has more than the 1048576 bytes",),
     ),
     Fault(
         "a model file outside of the bundle",

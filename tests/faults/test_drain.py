@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from wire_peer import LIVE, STREAM_INFER, WirePeer, prefixed, request_headers
 
 SERVICE = "/inference.GRPCInferenceService"
 SECOND_OF_ROUNDS = 600_000  # of the model `loop`: about a second, or some
+SOON_S = 10.0  # for what takes an instant, on a slow machine too; open requests have 30 s by default
 OK = 0
 
 
@@ -47,11 +49,22 @@ def refuses(server: ServerProcess) -> bool:
     return False
 
 
-def wait_until_it_refuses(server: ServerProcess) -> None:
-    end = time.monotonic() + 5
-    while not refuses(server):
-        assert time.monotonic() < end
+def wait_until(met: Callable[[], bool], timeout: float = 30) -> None:
+    end = time.monotonic() + timeout
+    while not met():
+        assert time.monotonic() < end, f"not in {timeout} s"
         time.sleep(0.005)
+
+
+def wait_until_it_computes(server: ServerProcess) -> None:
+    """Until it has used a tenth of a second of processor time, which only a model takes that runs."""
+    before = processor_seconds(server)
+    wait_until(lambda: processor_seconds(server) - before > 0.1)
+
+
+def processor_seconds(server: ServerProcess) -> float:
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,7 +76,7 @@ def test_an_idle_server_leaves_at_once_with_0(start_server: StartServer, number:
 
     assert server.wait() == 0
     assert not server.unix_socket.exists()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_S
     server.wait_for("finishing open requests")
     server.wait_for("stopped")
 
@@ -74,7 +87,7 @@ def test_idle_connections_do_not_hold_it_up(start_server: StartServer) -> None:
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < SOON_S
         assert peer.read_to_end()
         # A notice first, so that a call on its way is not lost, then the last word.
         assert [frame.last_stream_id for frame in peer.goaways] == [(1 << 31) - 1, 0]
@@ -86,7 +99,7 @@ def test_a_running_inference_is_answered_and_new_connections_are_refused(start_s
     with grpc.insecure_channel(server.address) as channel:
         grpc.channel_ready_future(channel).result(10)
         call = infer(channel, loop_request(_proto, SECOND_OF_ROUNDS))
-        time.sleep(0.1)
+        wait_until_it_computes(server)
         server.signal(signal.SIGTERM)
 
         response = call.result(timeout=60)
@@ -106,7 +119,7 @@ def test_a_half_sent_request_is_completed_and_answered(start_server: StartServer
         server.signal(signal.SIGTERM)
         peer.read_until(lambda: len(peer.goaways) == 2)
         assert peer.goaways[-1].last_stream_id == 1
-        wait_until_it_refuses(server)
+        wait_until(lambda: refuses(server))
         peer.data(1, body[20:], end=True)
         assert peer.answer(1).status == OK
         assert server.wait() == 0
@@ -146,7 +159,7 @@ def test_a_load_that_python_is_busy_with_is_answered(
             request_serializer=_proto.RepositoryModelLoadRequest.SerializeToString,
             response_deserializer=_proto.RepositoryModelLoadResponse.FromString,
         ).future(_proto.RepositoryModelLoadRequest(model_name="slow"), timeout=60)
-        time.sleep(0.15)
+        wait_until_it_computes(server)
         assert not load.done()
         server.signal(signal.SIGTERM)
 
@@ -160,11 +173,10 @@ def test_every_accepted_request_of_a_steady_load_is_answered(start_server: Start
     headers = request_headers()
     body = prefixed(network_request(_proto)[0].SerializeToString())
 
-    def steady(_: int) -> tuple[int, int]:
+    def steady(index: int) -> tuple[int, int]:
         """Sends as long as it may; the answers, and the requests behind the last one that was accepted."""
         opened: list[int] = []
         with WirePeer(server.port) as peer:
-            started.release()
             try:
                 while not peer.goaways or peer.goaway.last_stream_id == (1 << 31) - 1:  # type: ignore[union-attr]
                     stream = 1 + 2 * len(opened)
@@ -173,6 +185,7 @@ def test_every_accepted_request_of_a_steady_load_is_answered(start_server: Start
                     opened.append(stream)
                     if len(opened) % 8 == 0:
                         peer.read(0.01)
+                        answered[index] = sum(answer.done for answer in peer.answers.values())
             except ConnectionError:
                 pass  # it has closed behind its last answer
             peer.read_to_end()
@@ -182,16 +195,14 @@ def test_every_accepted_request_of_a_steady_load_is_answered(start_server: Start
                 assert peer.answers[stream].status == OK, (stream, peer.goaway.last_stream_id)
             return len(accepted), len(opened) - len(accepted)
 
-    started = threading.Semaphore(0)
+    answered = [0] * 4
     with ThreadPoolExecutor(4) as pool:
         loads = [pool.submit(steady, index) for index in range(4)]
-        for _ in loads:
-            started.acquire()
-        time.sleep(0.3)
+        wait_until(lambda: min(answered) > 20 or any(load.done() for load in loads))
         server.signal(signal.SIGTERM)
-        counts = [load.result(timeout=30) for load in loads]
+        counts = [load.result(timeout=60) for load in loads]
 
-    assert all(answered > 20 for answered, _ in counts), counts
+    assert all(accepted > 20 for accepted, _ in counts), counts
     assert server.wait() == 0
 
 
@@ -213,7 +224,7 @@ def test_a_grpc_client_under_load_sees_only_answers_and_then_unavailable(start_s
 
     with ThreadPoolExecutor(6) as pool:
         callers = [pool.submit(caller, index) for index in range(6)]
-        time.sleep(0.7)
+        wait_until(lambda: outcomes.qsize() > 60 or any(each.done() for each in callers))
         server.signal(signal.SIGTERM)
         for done in callers:
             done.result(timeout=60)
@@ -242,7 +253,7 @@ def test_a_second_signal_ends_it_at_once(start_server: StartServer) -> None:
         status = server.wait()
 
         assert status == 128 + signal.SIGTERM
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SOON_S
     server.wait_for("again")
     server.check_output()
     server.process.returncode = 0  # as was expected: the fixture looks for 0
@@ -258,7 +269,7 @@ def test_what_takes_longer_than_the_drain_timeout_is_cut_off(
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
-        assert 0.4 < time.monotonic() - began < 5
+        assert 0.4 < time.monotonic() - began < 0.5 + SOON_S
         assert peer.read_to_end()
     server.wait_for("cut off")
 
@@ -284,10 +295,11 @@ def test_a_signal_while_it_loads_ends_it_with_0(samples: Samples, tmp_path: Path
     penstock.build(repository, name="slow", version="1", model=loop(), examples=rounds)
     server = ServerProcess(repository, folder=tmp_path, ready=False)
     try:
+        wait_until_it_computes(server)
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON_S
         server.check_output()
     finally:
         server.process.kill()

@@ -19,6 +19,7 @@ from wire_peer import INFER, LIVE, PREFACE, STREAM_INFER, WirePeer, prefixed, re
 
 OK, DEADLINE, EXHAUSTED = 0, 4, 8
 MIB = 1 << 20
+LATE_S = 6.0  # what a slow machine may add to a timeout; the defaults are all 10 s and more
 
 
 def wide(floats: int) -> bytes:
@@ -29,7 +30,7 @@ def wide(floats: int) -> bytes:
     return prefixed(request.SerializeToString())
 
 
-def assert_serves(server: ServerProcess, within: float = 1.0) -> None:
+def assert_serves(server: ServerProcess, within: float = 3.0) -> None:
     """Another peer is answered, and soon."""
     began = time.monotonic()
     with WirePeer(server.port) as peer:
@@ -38,18 +39,29 @@ def assert_serves(server: ServerProcess, within: float = 1.0) -> None:
     assert time.monotonic() - began < within * (10 if wrapped() else 1)
 
 
-def closed_after(peer: WirePeer, timeout: float = 10) -> float:
-    """The seconds until the server closes."""
-    began = time.monotonic()
-    assert peer.read_to_end(timeout), f"still open after {timeout} s"
-    return time.monotonic() - began
+def assert_closes(peer: WirePeer, began: float, after: float) -> None:
+    """The server closes `after` so many seconds, not before and not much later. `began`: before the cause."""
+    assert peer.read_to_end(after + LATE_S), f"still open {time.monotonic() - began:.1f} s after the cause"
+    assert 0.9 * after < time.monotonic() - began < after + LATE_S
+
+
+def memory_at_rest(server: ServerProcess) -> int:
+    """Its resident memory once that has stopped to change."""
+    end = time.monotonic() + 30
+    before, now = -1, server.memory_bytes()
+    while now != before:
+        assert time.monotonic() < end, "its memory does not come to rest"
+        time.sleep(0.1)
+        before, now = now, server.memory_bytes()
+    return now
 
 
 class TestTime:
     def test_a_peer_that_says_nothing_is_closed_on(self, start_server: StartServer) -> None:
         server = start_server(settings={"limits": {"header_timeout_s": 0.5}})
+        began = time.monotonic()
         with WirePeer(server.port, greet=False) as peer:
-            assert 0.3 < closed_after(peer) < 3
+            assert_closes(peer, began, 0.5)
         assert_serves(server)
 
     @pytest.mark.parametrize("part", [PREFACE[:10], PREFACE, PREFACE + b"\0\0\x06\x04\0\0"])
@@ -57,30 +69,34 @@ class TestTime:
         self, start_server: StartServer, part: bytes
     ) -> None:
         server = start_server(settings={"limits": {"header_timeout_s": 0.5}})
+        began = time.monotonic()
         with WirePeer(server.port, greet=False) as peer:
             peer.send_bytes(part)
-            assert 0.3 < closed_after(peer) < 3
+            assert_closes(peer, began, 0.5)
 
     def test_headers_that_trickle_in_are_closed_on(self, start_server: StartServer) -> None:
         server = start_server(settings={"limits": {"header_timeout_s": 0.6}})
         with WirePeer(server.port) as peer:
             frame = peer.headers_frame(1, request_headers())
             frame.flags.discard("END_HEADERS")
-            began = time.monotonic()
-            with contextlib.suppress(ConnectionError):
+
+            def trickle() -> None:
                 for byte in frame.serialize():
                     peer.send_bytes(bytes([byte]))
                     time.sleep(0.05)
-            closed_after(peer)
-            assert time.monotonic() - began < 5
+
+            with pytest.raises(ConnectionError):  # long before all is said
+                trickle()
+            assert peer.read_to_end()
             assert peer.goaway is not None
         assert_serves(server)
 
     def test_a_header_block_that_is_never_ended_is_closed_on(self, start_server: StartServer) -> None:
         server = start_server(settings={"limits": {"header_timeout_s": 0.5}})
         with WirePeer(server.port) as peer:
+            began = time.monotonic()
             peer.send(HeadersFrame(1, peer.headers_frame(1, request_headers()).data))
-            assert 0.3 < closed_after(peer) < 3
+            assert_closes(peer, began, 0.5)
 
     @pytest.mark.parametrize("part", [b"", b"\0\0\0", b"\0\0\0\0\x20half"])
     def test_a_body_that_stops_coming_ends_its_call_and_not_the_connection(
@@ -88,24 +104,24 @@ class TestTime:
     ) -> None:
         server = start_server(settings={"limits": {"body_timeout_s": 0.5}})
         with WirePeer(server.port) as peer:
+            began = time.monotonic()
             peer.open(1)
             if part:
                 peer.data(1, part)
-            began = time.monotonic()
-            assert peer.answer(1, timeout=5).status == DEADLINE
-            assert 0.3 < time.monotonic() - began < 3
+            assert peer.answer(1, timeout=LATE_S).status == DEADLINE
+            assert 0.45 < time.monotonic() - began < 0.5 + LATE_S
             assert "limits.body_timeout_s" in peer.answers[1].message
             assert peer.call(3, wide(10)).status == OK
 
     def test_a_body_that_comes_slowly_but_comes_is_answered(self, start_server: StartServer) -> None:
-        server = start_server(settings={"limits": {"body_timeout_s": 0.5}})
+        server = start_server(settings={"limits": {"body_timeout_s": 1.5}})
         body = wide(10)
         with WirePeer(server.port) as peer:
             peer.open(1)
             step = len(body) // 8
             for at in range(0, len(body), step):
                 peer.data(1, body[at : at + step])
-                time.sleep(0.15)
+                time.sleep(0.25)  # more than the timeout in all, and far less each time
             peer.data(1, b"", end=True)
             assert peer.answer(1).status == OK
 
@@ -124,18 +140,20 @@ class TestTime:
     def test_an_idle_connection_is_said_goodbye_to_and_a_busy_one_is_not(
         self, start_server: StartServer
     ) -> None:
-        server = start_server(settings={"limits": {"idle_timeout_s": 0.5}})
-        with WirePeer(server.port) as idle, WirePeer(server.port) as busy:
+        server = start_server(settings={"limits": {"idle_timeout_s": 1.0}})
+        with WirePeer(server.port) as busy:
             busy.open(1, request_headers(STREAM_INFER))
             busy.data(1, wide(10))
-            assert 0.2 < closed_after(idle) < 3
+            began = time.monotonic()
+            with WirePeer(server.port) as idle:
+                assert_closes(idle, began, 1.0)
             assert idle.goaway is not None
             assert idle.goaway.error_code == 0
             busy.data(1, wide(10), end=True)
             assert busy.answer(1).status == OK
 
     def test_a_quiet_connection_is_pinged_and_kept_while_it_answers(self, start_server: StartServer) -> None:
-        limits = {"keepalive_interval_s": 0.3, "keepalive_timeout_s": 0.5}
+        limits = {"keepalive_interval_s": 0.3, "keepalive_timeout_s": 1.5}
         server = start_server(settings={"limits": limits})
         with WirePeer(server.port) as peer, WirePeer(server.port) as deaf:
             own = len(peer.pings)
@@ -147,8 +165,7 @@ class TestTime:
                 peer.send(ping)
                 own = len(peer.pings)
             assert peer.call(1, wide(10)).status == OK
-            # The other one never answered.
-            assert closed_after(deaf, 5) < 3
+            assert deaf.read_to_end(1.8 + LATE_S)  # it never answered
 
 
 class TestMemory:
@@ -167,9 +184,9 @@ class TestMemory:
 
     @staticmethod
     def grown(server: ServerProcess, work: Callable[[], Any]) -> int:
-        before = server.memory_bytes()
+        before = memory_at_rest(server)
         work()
-        return server.memory_bytes() - before
+        return memory_at_rest(server) - before
 
     def test_a_peer_whose_window_stays_shut_holds_bounded_memory(self, limited: ServerProcess) -> None:
         body = wide(200_000)  # 0.8 MB in, as much out
@@ -201,7 +218,6 @@ class TestMemory:
                     for stream in range(1, 401, 2):
                         peer.open(stream)
                         peer.data(stream, body, end=True)
-                time.sleep(0.3)
 
             grew = self.grown(limited, ask)
             assert_serves(limited)
@@ -267,11 +283,24 @@ class TestMemory:
     def test_a_peer_that_reads_nothing_for_too_long_is_closed_on(self, start_server: StartServer) -> None:
         server = start_server(settings={"limits": {"stall_timeout_s": 0.5}})
         with WirePeer(server.port, window=0, wide=False) as peer:
+            began = time.monotonic()
             peer.open(1)
             peer.data(1, wide(100_000), end=True)
-            assert closed_after(peer) < 4
+            assert_closes(peer, began, 0.5)
             assert peer.goaway is not None
         assert_serves(server)
+
+
+def assert_lets_in(server: ServerProcess) -> None:
+    """A new peer is served, once the server has seen that another one left."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return assert_serves(server)
+        except (AssertionError, ConnectionError):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def test_connections_over_the_limit_are_closed_at_once_and_the_rest_goes_on(
@@ -280,12 +309,11 @@ def test_connections_over_the_limit_are_closed_at_once_and_the_rest_goes_on(
     server = start_server(settings={"limits": {"max_connections": 5}})
     peers = [WirePeer(server.port) for _ in range(5)]
     with WirePeer(server.port, greet=False) as sixth:
-        assert closed_after(sixth) < 2
+        assert sixth.read_to_end(LATE_S)
     for peer in peers:
         assert peer.call(1, wide(10)).status == OK
     peers.pop().close()
-    time.sleep(0.3)
-    assert_serves(server)
+    assert_lets_in(server)
     for peer in peers:
         peer.close()
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from queue import Empty, Queue
 
-PROGRAM = [sys.executable, "-c", "from penstock.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "penstock"]
 
 
 class Program:

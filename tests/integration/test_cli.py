@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,37 @@ def test_a_watching_server_follows_an_alias(workshop: Workshop, tmp_path: Path) 
         program.stop()
 
 
+def test_a_server_that_dies_during_a_prediction_is_told_and_leaves_no_result(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    program, address = started(workshop.repository)
+    many, target = tmp_path / "many.csv", tmp_path / "out.csv"
+    header, *lines = workshop.rows.read_text().splitlines(keepends=True)
+    with many.open("w") as out:
+        out.write(header)
+        for _ in range(2000):
+            out.writelines(lines)
+    command = [*PROGRAM, "predict", "delay", many, "--server", address, "-o", target, "--batch-rows", "50"]
+    client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        partial = tmp_path / "out.csv.partial"
+        until = time.monotonic() + 60
+        while not (partial.exists() and partial.stat().st_size):
+            assert time.monotonic() < until
+            assert client.poll() is None
+            time.sleep(0.01)
+        program.stop(signal.SIGKILL)
+        _, error = client.communicate(timeout=60)
+    finally:
+        client.kill()
+        program.stop()
+    assert client.returncode == 1
+    assert "penstock: " in error
+    assert f"the connection to {address} broke" in error or f"no server answers at {address}" in error
+    assert "Traceback" not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["many.csv"]
+
+
 def test_a_unix_socket_is_served_beside_the_port(workshop: Workshop, tmp_path: Path) -> None:
     program, _ = started(workshop.repository, "--unix-socket", tmp_path / "s")
     try:
@@ -205,7 +237,9 @@ def test_announcements_are_json_on_demand(workshop: Workshop) -> None:
     program = Program("--repository", workshop.repository, "--json")
     try:
         line = program.wait_for("listening on")
-        assert json.loads(line)["event"].startswith("listening on 127.0.0.1:")
+        found = json.loads(line)
+        assert found["event"] == "listening"
+        assert found["message"].startswith("listening on 127.0.0.1:")
     finally:
         program.stop()
 

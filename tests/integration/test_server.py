@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import lightgbm
 import numpy as np
 import onnx
 import pytest
@@ -29,6 +31,7 @@ import penstock
 from penstock import _proto
 from penstock.config import Settings, load_settings
 from penstock.errors import ServerError
+from penstock.log import Event
 from penstock.server import Server
 
 WAIT_S = 30.0
@@ -98,7 +101,7 @@ class Running:
     """A server in this process, what it announced, and clients of it."""
 
     def __init__(self, disk: Disk, **overrides: object) -> None:
-        self.lines: list[str] = []
+        self.lines: list[Event] = []
         self.server = Server(settings(disk, **overrides), announce=self.lines.append)
         self.server.start()
         assert self.server.wait_ready(WAIT_S)
@@ -198,6 +201,30 @@ def test_statistics_count_what_was_answered(disk: Disk, start: Start) -> None:
     assert abs(after.last_inference - time.time() * 1000) < 60_000
 
 
+def test_the_wait_for_a_turn_is_counted_as_queue_and_as_part_of_the_success(disk: Disk, start: Start) -> None:
+    """Many requests that arrive together on one connection wait for one another on its loop."""
+    disk.put("1")
+    running = start(server__loops=1)
+    infer = running.channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer",
+        lambda m: m.SerializeToString(),
+        _proto.ModelInferResponse.FromString,
+    )
+    request = _proto.ModelInferRequest(model_name="scale")
+    request.inputs.add(name="x", datatype="FP32", shape=X.shape)
+    request.raw_input_contents.append(X.tobytes())
+    calls = [infer.future(request, timeout=WAIT_S) for _ in range(500)]
+    assert all(call.result().model_version == "1" for call in calls)
+    (found,) = running.client.get_inference_statistics("scale").model_stats
+    stats = found.inference_stats
+    assert stats.success.count == 500
+    assert stats.queue.count == stats.compute_infer.count == stats.success.count
+    assert stats.queue.ns > 0
+    assert stats.compute_infer.ns > 0
+    stages = (stats.queue, stats.compute_input, stats.compute_infer, stats.compute_output)
+    assert sum(stage.ns for stage in stages) <= stats.success.ns
+
+
 def test_a_version_with_the_wrong_digest_is_refused_in_one_line_and_the_rest_serves(
     disk: Disk, start: Start
 ) -> None:
@@ -210,7 +237,8 @@ def test_a_version_with_the_wrong_digest_is_refused_in_one_line_and_the_rest_ser
     assert "SHA-256" in line
     state, reason = running.index()["2"]
     assert state == "UNAVAILABLE"
-    assert reason.startswith("scale/2: model.onnx has the SHA-256 ")
+    assert reason.startswith("model.onnx has the SHA-256 ")
+    assert line.startswith("scale:2 refused: model.onnx has the SHA-256 ")
     assert str(disk.root) not in reason
     with pytest.raises(InferenceServerException, match="SHA-256") as refused:
         running.infer("2")
@@ -225,14 +253,57 @@ def test_a_bundle_in_another_bundles_place_is_refused(disk: Disk, start: Start) 
     assert any("scale:7 refused" in line and "scale/2" in line for line in running.lines)
 
 
-def test_unknown_names_are_not_found_by_the_rpcs_that_python_answers(disk: Disk, start: Start) -> None:
-    disk.put("1")
-    running = start()
-    for ask in (running.client.get_model_metadata, running.client.get_model_config):
-        for name, version in (("nothing", ""), ("scale", "9")):
-            with pytest.raises(InferenceServerException) as refused:
-                ask(name, version)
-            assert refused.value.status() == "StatusCode.NOT_FOUND"
+def test_what_is_unknown_or_not_ready_is_told_in_the_same_words_by_every_rpc(
+    disk: Disk, start: Start
+) -> None:
+    disk.put("1", corrupt=True)
+    disk.alias(champion="1")
+    running = start(repository__allow_load_unload=True)
+
+    def asks(name: str, version: str) -> list[Callable[[], Any]]:
+        request = _proto.ModelInferRequest(model_name=name, model_version=version)
+        return [
+            lambda: running.call("ModelInfer", request, _proto.ModelInferResponse),
+            lambda: running.client.get_model_metadata(name, version),
+            lambda: running.client.get_model_config(name, version),
+            *([lambda: running.client.get_inference_statistics(name, version)] if version else []),
+        ]
+
+    told: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, version in (
+        ("nothing", ""),
+        ("nothing", "1"),
+        ("scale", "9"),
+        ("scale", "1"),
+        ("scale", "champion"),
+        ("scale", ""),
+    ):
+        answers = set()
+        for ask in asks(name, version):
+            try:
+                ask()
+            except grpc.RpcError as error:
+                answers.add((error.code().name, error.details()))
+            except InferenceServerException as error:
+                answers.add((str(error.status()).removeprefix("StatusCode."), error.message()))
+        (told[name, version],) = answers
+    reason = running.index()["1"][1]
+    hosted = ("NOT_FOUND", "model 'nothing' is not hosted here; RepositoryIndex lists what is")
+    not_ready = ("UNAVAILABLE", f"model 'scale' version '1' is not ready: {reason}")
+    assert told == {
+        ("nothing", ""): hosted,
+        ("nothing", "1"): hosted,
+        ("scale", "9"): ("NOT_FOUND", "model 'scale' has no version or alias '9'; it has 1, champion"),
+        ("scale", "1"): not_ready,
+        ("scale", "champion"): not_ready,
+        ("scale", ""): ("UNAVAILABLE", f"model 'scale' has no version ready: {reason}"),
+    }
+    with pytest.raises(grpc.RpcError) as refused:
+        running.load("9")
+    assert (refused.value.code().name, refused.value.details()) == told["scale", "9"]
+    with pytest.raises(grpc.RpcError) as refused:
+        running.unload("9")
+    assert (refused.value.code().name, refused.value.details()) == told["scale", "9"]
 
 
 def test_loads_and_unloads_are_refused_unless_the_settings_allow_them(disk: Disk, start: Start) -> None:
@@ -342,6 +413,36 @@ def test_a_repository_that_is_not_there_is_said_and_the_port_is_free_again(disk:
     socket.create_server(("127.0.0.1", port)).close()
 
 
+def test_a_bundle_given_as_the_repository_is_refused_with_the_folder_to_give(disk: Disk) -> None:
+    disk.put("1")
+    inside = Disk.__new__(Disk)
+    inside.root = disk.root / "scale" / "1"
+    server = Server(settings(inside), announce=print)
+    with pytest.raises(ServerError, match="is a bundle, not a repository") as refused:
+        server.start()
+    assert str(refused.value).endswith(f"--repository {disk.root}")
+
+
+def test_what_does_not_fit_the_repository_is_warned_of_at_the_start(disk: Disk, tmp_path: Path) -> None:
+    disk.put("1")
+    file = tmp_path / "penstock.toml"
+    file.write_text('[models.scale]\npolicy = ["1", "7"]\n[models.scael]\n')
+    made = load_settings(
+        file, overrides={"server.port": 0, "repository.path": str(disk.root)}, environment={}
+    )
+    events: list[Event] = []
+    server = Server(made, announce=events.append)
+    server.start()
+    try:
+        assert server.wait_ready(WAIT_S)
+        assert [str(event) for event in events if event.kind == "warning"] == [
+            "scale: the configuration's policy names version 7, and the repository has: 1",
+            "the configuration has [models.scael], and the repository has no such model; did you mean scale?",
+        ]
+    finally:
+        server.stop(WAIT_S)
+
+
 def test_the_server_imports_no_model_library_and_no_client() -> None:
     heavy = [
         "grpc",
@@ -368,10 +469,18 @@ class Process:
 
     SCRIPT = "from penstock.cli import main; main()"
 
-    def __init__(self, disk: Disk, port: int = 0) -> None:
+    def __init__(self, disk: Disk, *options: str, port: int = 0) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.SCRIPT, "serve", f"--repository={disk.root}", f"--port={port}"],
+            [
+                sys.executable,
+                "-c",
+                self.SCRIPT,
+                "serve",
+                f"--repository={disk.root}",
+                f"--port={port}",
+                *options,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -409,8 +518,8 @@ class Process:
 def launch(disk: Disk) -> Iterator[Callable[..., Process]]:
     launched: list[Process] = []
 
-    def begin(**options: int) -> Process:
-        launched.append(Process(disk, **options))
+    def begin(*options: str, **more: int) -> Process:
+        launched.append(Process(disk, *options, **more))
         return launched[-1]
 
     yield begin
@@ -498,3 +607,79 @@ def test_a_port_in_use_is_one_line_and_exit_1(disk: Disk, launch: Launch) -> Non
         assert server.exit_status() == 1
         (line,) = server.lines
         assert str(port) in line
+
+
+def test_events_are_objects_with_the_facts_of_their_lines(disk: Disk, launch: Launch) -> None:
+    disk.put("1")
+    disk.put("2", corrupt=True)
+    server = launch("--json")
+    server.wait_line("server_ready")
+    server.signal(signal.SIGTERM)
+    assert server.exit_status() == 0
+    events = {event["event"]: event for event in map(json.loads, server.lines)}
+    assert list(events)[-2:] == ["stopping", "stopped"]
+    digest = hashlib.sha256((disk.root / "scale" / "1" / "bundle.json").read_bytes()).hexdigest()
+    ready = events["version_ready"]
+    assert (ready["model"], ready["version"], ready["digest"], ready["inputs"]) == ("scale", "1", digest, 1)
+    assert ready["ms"] > 0
+    assert ready["message"].startswith(f"scale:1 ready in {ready['ms']:.0f} ms (")
+    refused = events["version_refused"]
+    assert (refused["model"], refused["version"], refused["still_serving"]) == ("scale", "2", False)
+    assert refused["message"] == f"scale:2 refused: {refused['reason']}"
+    assert events["listening"]["message"] == f"listening on {events['listening']['address']}"
+    assert events["listening"]["address"].endswith(f":{events['listening']['port']}")
+    assert (events["server_ready"]["versions"], events["server_ready"]["models"]) == (1, 1)
+    assert (events["stopping"]["signal"], events["stopped"]["drained"]) == ("SIGTERM", True)
+    assert all(event["time"].endswith("Z") for event in events.values())
+
+
+def test_a_reader_that_went_away_keeps_the_server_from_nothing(disk: Disk) -> None:
+    disk.put("1")
+    command = [sys.executable, "-c", Process.SCRIPT, "serve", f"--repository={disk.root}", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if line.startswith("ready after"):
+                break
+        process.stdout.close()
+        disk.put("2")
+        process.send_signal(signal.SIGHUP)
+        assert "scale:2 ready in" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        log = process.stderr.read()
+        assert process.wait(WAIT_S) == 0
+    assert "SIGTERM: finishing open requests (announcing that failed: BrokenPipeError" in log
+    assert "stopped (announcing that failed" in log
+
+
+def test_what_a_model_took_is_given_back_when_it_is_unloaded(disk: Disk, launch: Launch) -> None:
+    """LightGBM's trees are small pieces, which glibc keeps for itself unless told. It still keeps the top of
+    each heap, and uses it again.
+    """
+    random = np.random.default_rng(1)
+    data = lightgbm.Dataset(random.normal(size=(20_000, 2)), random.normal(size=20_000))
+    parameters = {"verbose": -1, "num_leaves": 4000, "min_data_in_leaf": 1, "num_threads": 1}
+    penstock.build(disk.root, name="large", version="1", model=lightgbm.train(parameters, data, 40))
+    disk.put("1")
+    server = launch("--allow-load-unload")
+    client = triton.InferenceServerClient(server.address())
+
+    def megabytes() -> float:
+        pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def unload() -> float:
+        client.unload_model("large")
+        end = time.monotonic() + WAIT_S
+        while "UNLOADING" in [model.state for model in client.get_model_repository_index().models]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return megabytes()
+
+    with client:
+        loaded = megabytes()
+        assert loaded - unload() > 5
+        client.load_model("large")
+        loaded = megabytes()
+        assert loaded - unload() > 5

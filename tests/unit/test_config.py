@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,60 @@ def test_the_environment_is_read_as_the_type_of_each_setting() -> None:
     assert settings.limits.idle_timeout_s == 1.5
 
 
+# What a container gets of a service named penstock-server with one port named grpc.
+SERVICE_LINKS = {
+    "PENSTOCK_SERVER_SERVICE_HOST": "10.0.0.1",
+    "PENSTOCK_SERVER_SERVICE_PORT": "8001",
+    "PENSTOCK_SERVER_SERVICE_PORT_GRPC": "8001",
+    "PENSTOCK_SERVER_PORT": "tcp://10.0.0.1:8001",
+    "PENSTOCK_SERVER_PORT_8001_TCP": "tcp://10.0.0.1:8001",
+    "PENSTOCK_SERVER_PORT_8001_TCP_PROTO": "tcp",
+    "PENSTOCK_SERVER_PORT_8001_TCP_PORT": "8001",
+    "PENSTOCK_SERVER_PORT_8001_TCP_ADDR": "10.0.0.1",
+}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What the configuration logs, wherever the process's log goes."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("penstock.config")
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+def test_service_links_of_kubernetes_are_no_settings(logged: list[logging.LogRecord]) -> None:
+    assert load_settings(environment=SERVICE_LINKS) == Settings()
+    (record,) = logged
+    message = record.getMessage()
+    assert message.startswith("ignored PENSTOCK_SERVER_PORT=tcp://10.0.0.1:8001 and 7 more like it: ")
+    assert "enableServiceLinks: false" in message
+    assert record.levelname == "WARNING"
+
+
+def test_a_port_that_was_set_stands_among_service_links(logged: list[logging.LogRecord]) -> None:
+    # Kubernetes leaves alone what the container's own specification sets.
+    settings = load_settings(environment=SERVICE_LINKS | {"PENSTOCK_SERVER_PORT": "9000"})
+    assert settings.server.port == 9000
+    assert "and 6 more" in logged[0].getMessage()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PENSTOCK_SERVER_PORT", "8001/tcp"),
+        ("PENSTOCK_SERVER_HTTP_PORT", "8001"),
+        ("PENSTOCK_LIMITS_PORT", "1"),
+    ],
+)
+def test_what_kubernetes_would_not_set_is_checked_as_ever(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load_settings(environment={variable: value})
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -99,6 +155,10 @@ def test_the_environment_is_read_as_the_type_of_each_setting() -> None:
         (
             "[limits]\nmax_buffered_bytes = 2048",
             ["limits", "max_buffered_bytes (2048)", "max_message_bytes (67108864)"],
+        ),
+        (
+            "[limits]\nmax_total_buffered_bytes = 2048",
+            ["limits", "max_total_buffered_bytes (2048)", "max_buffered_bytes (268435456)"],
         ),
         ("[limits]\nkeepalive_timeout_s = nan", ["limits.keepalive_timeout_s", "finite"]),
         (

@@ -94,7 +94,7 @@ def test_data_that_does_not_fit_is_refused(runner: Runner, data: object, words: 
 
 def test_outputs_are_chosen_by_name(runner: Runner) -> None:
     assert list(runner.predict(frame(), outputs=["prediction"])) == ["prediction"]
-    with pytest.raises(InputError, match="class/1 has no output 'score'"):
+    with pytest.raises(InputError, match="output 'score' is not one of this model's"):
         runner.predict(frame(), outputs=["score"])
 
 

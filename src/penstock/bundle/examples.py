@@ -1,10 +1,10 @@
 """Examples: rows of a model's inputs and the outputs that they gave, as arrays by name and as one file.
 
 In memory a number's array has its datatype's dtype (BF16: its bits as UINT16), and a BYTES array is an
-object array of bytes; the first dimension is rows. The file is safetensors: `input/<name>` and
-`output/<name>` hold numbers. A BYTES tensor is two: `input.text/<name>`, all its bytes one after
-another as U8, and `input.ends/<name>`, where each element ends in them as I64, in the tensor's shape
-(the same with `output`).
+object array of bytes; the first dimension is rows, but for outputs of models that give none. The file is
+safetensors: `input/<name>` and `output/<name>` hold numbers. A BYTES tensor is two: `input.text/<name>`,
+all its bytes one after another as U8, and `input.ends/<name>`, where each element ends in them as I64, in
+the tensor's shape (the same with `output`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def write_examples(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) ->
     for side, arrays in (("input", inputs), ("output", outputs)):
         for name, array in arrays.items():
             if array.dtype.kind != "O":
-                tensors[f"{side}/{name}"] = np.ascontiguousarray(array)
+                tensors[f"{side}/{name}"] = np.asarray(array, order="C")
                 continue
             elements = array.ravel().tolist()
             ends = np.cumsum([len(element) for element in elements], dtype="<i8").reshape(array.shape)
@@ -126,16 +126,21 @@ def _read_tensor(tensors: Arrays, side: str, tensor: Tensor, rows: int) -> Array
     if tensor.datatype == "BYTES":
         array = _split(keys[0], array, tensors.pop(keys[1]))
     expected = DTYPES[tensor.datatype]
-    fits = len(array.shape) == len(tensor.shape) and array.shape[:1] == (rows,)
-    fits = fits and all(
-        want in (-1, got) for want, got in zip(tensor.shape[1:], array.shape[1:], strict=True)
-    )
-    if array.dtype != expected or not fits:
+    shapes = [(rows, *tensor.shape[1:])] if tensor.shape else []
+    if side == "output":  # of a model without rows, its own
+        shapes.append(tensor.shape)
+    if array.dtype != expected or not any(_fits(array.shape, shape) for shape in shapes):
         raise BundleError(
             f"{keys[0]!r} has the type {array.dtype} and shape {list(array.shape)}; the manifest says "
-            f"{tensor.datatype} {[rows, *tensor.shape[1:]]}"
+            f"{tensor.datatype} {[rows, *tensor.shape[1:]] if tensor.shape else []}"
         )
     return array
+
+
+def _fits(shape: tuple[int, ...], stated: tuple[int, ...]) -> bool:
+    return len(shape) == len(stated) and all(
+        want in (-1, got) for want, got in zip(stated, shape, strict=True)
+    )
 
 
 def _split(key: str, text: Array, ends: Array) -> Array:

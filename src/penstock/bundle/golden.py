@@ -50,33 +50,41 @@ def batch_size(inputs: Sequence[Tensor], rows: int, max_rows: int) -> int:
 def run_batches(core: Version, manifest: Manifest, arrays: Arrays, size: int) -> Arrays:
     """The outputs of all rows, `size` at a time.
 
-    GoldenError when an output has not one row for each input row.
+    Where that is one run, they are what the model gave, of any shape. GoldenError where it is several and an
+    output has not one row for each input row, as it cannot be put together then.
     """
+    total = rows_of(arrays)
+    if total <= size:
+        return _run(core, manifest, arrays, 0)
     parts: dict[str, list[Array]] = {}
-    for start in range(0, rows_of(arrays), size):
+    for start in range(0, total, size):
         batch = take_rows(arrays, start, start + size)
         rows = rows_of(batch)
-        try:
-            answered = infer(core, manifest.name, manifest.version, manifest.inputs, batch)
-        except StatusError as error:
-            raise GoldenError(f"{manifest.label}: {_rows(start, rows)}: {error}") from error
-        for name, array in answered.items():
+        for name, array in _run(core, manifest, batch, start).items():
             if array.shape[:1] != (rows,):
                 raise GoldenError(
-                    f"{manifest.label}: output '{name}' has the shape {list(array.shape)} for {rows} rows; "
-                    f"expected one row for each input row."
+                    f"{manifest.label}: output '{name}' has the shape {list(array.shape)} for {rows} "
+                    f"row{'' if rows == 1 else 's'}; expected one row for each input row. A model whose "
+                    f"outputs are not rows takes examples that fit one run, here at most {size}."
                 )
             parts.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def check_golden(core: Version, manifest: Manifest, inputs: Arrays, expected: Arrays) -> None:
-    """Runs the examples one row at a time and in batches. GoldenError names the first difference."""
+    """Runs the examples one row at a time and in batches; all in one run where an output's rows are not the
+    inputs' (a total, say, or boxes found). GoldenError names the first difference.
+    """
     assert manifest.golden is not None
-    size = batch_size(manifest.inputs, manifest.golden.rows, manifest.max_rows)
+    count = manifest.golden.rows
+    size = batch_size(manifest.inputs, count, manifest.max_rows)
     fixed = any(tensor.shape[:1] == (size,) for tensor in manifest.inputs)
-    tolerance = manifest.golden.tolerance
-    sizes = [size] if fixed or size == 1 else [1, size]
+    by_row = {
+        tensor.name: expected[tensor.name].shape[:1] == (count,)
+        and (tensor.shape[0] == -1 or (fixed and tensor.shape[0] == size))
+        for tensor in manifest.outputs
+    }
+    sizes = [size] if fixed or size == 1 or not all(by_row.values()) else [1, size]
     for rows in sizes:
         got = run_batches(core, manifest, inputs, rows)
         how = "one row at a time" if rows == 1 else f"{rows} rows at a time"
@@ -85,7 +93,13 @@ def check_golden(core: Version, manifest: Manifest, inputs: Arrays, expected: Ar
                 raise GoldenError(
                     f"{manifest.label}: the answer to its golden examples has no '{tensor.name}'."
                 )
-            difference = _first_difference(tensor, expected[tensor.name], got[tensor.name], tolerance)
+            difference = _first_difference(
+                tensor,
+                expected[tensor.name],
+                got[tensor.name],
+                manifest.golden.tolerance,
+                by_row[tensor.name],
+            )
             if difference is not None:
                 raise GoldenError(f"{manifest.label}: golden {difference} (sent {how}).")
 
@@ -96,19 +110,29 @@ def warm_up(core: Version, manifest: Manifest, arrays: Arrays) -> None:
     started = time.monotonic()
     for run in range(WARM_UP_RUNS):
         start = run * size % rows_of(arrays)
-        run_batches(core, manifest, take_rows(arrays, start, start + size), size)
+        _run(core, manifest, take_rows(arrays, start, start + size), start)
         if time.monotonic() - started > WARM_UP_SECONDS:
             break
+
+
+def _run(core: Version, manifest: Manifest, arrays: Arrays, start: int) -> Arrays:
+    """One request. GoldenError says which of the examples, from `start`, were refused or failed."""
+    try:
+        return infer(core, manifest.name, manifest.version, manifest.inputs, arrays)
+    except StatusError as error:
+        raise GoldenError(f"{manifest.label}: {_rows(start, rows_of(arrays))}: {error}") from error
 
 
 def _rows(start: int, rows: int) -> str:
     return f"example {start}" if rows == 1 else f"examples {start} to {start + rows - 1}"
 
 
-def _first_difference(tensor: Tensor, expected: Array, got: Array, tolerance: Tolerance) -> str | None:
+def _first_difference(
+    tensor: Tensor, expected: Array, got: Array, tolerance: Tolerance, by_row: bool
+) -> str | None:
     if expected.shape != got.shape:
         shapes = f"expected the shape {list(expected.shape)}, got {list(got.shape)}"
-        return f"example 0, output '{tensor.name}': {shapes}"
+        return f"{'example 0' if by_row else 'examples'}, output '{tensor.name}': {shapes}"
     approximate = tensor.datatype in ("FP16", "FP32", "FP64", "BF16")
     if approximate:
         expected, got = _numbers(expected, tensor.datatype), _numbers(got, tensor.datatype)
@@ -118,8 +142,9 @@ def _first_difference(tensor: Tensor, expected: Array, got: Array, tolerance: To
     if not differs.any():
         return None
     at = tuple(int(i) for i in np.argwhere(differs)[0])
-    element = "".join(f"[{i}]" for i in at[1:])
-    text = f"example {at[0]}, output '{tensor.name}'{element}: expected {expected[at]!s}, got {got[at]!s}"
+    example, inside = (f"example {at[0]}", at[1:]) if by_row else ("examples", at)
+    element = "".join(f"[{i}]" for i in inside)
+    text = f"{example}, output '{tensor.name}'{element}: expected {expected[at]!s}, got {got[at]!s}"
     if approximate:
         difference = abs(float(got[at]) - float(expected[at]))
         allowed = tolerance.absolute + tolerance.relative * abs(float(expected[at]))

@@ -60,7 +60,9 @@ def _checked_name(value: str) -> str:
 
 
 class Tensor(_Record):
-    """One input or output. The first dimension is rows; -1 takes any size."""
+    """One input or output. -1 takes any size; the first dimension is rows, but for outputs of models that
+    give none.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
     datatype: Datatype

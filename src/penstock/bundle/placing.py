@@ -91,7 +91,10 @@ def place(folder: Path, repository: Path, name: str, version: str, *, overwrite:
 
 def version_exists(path: Path) -> BundleError:
     """The error to raise for a version that is there already."""
-    return BundleError(f"{path} exists already. Versions do not change: give another one, or overwrite=True.")
+    return BundleError(
+        f"{path} exists already. Versions do not change: give another one, or pass overwrite=True "
+        "(--overwrite) to replace it."
+    )
 
 
 def sync_folder(path: Path) -> None:

@@ -1,14 +1,13 @@
 """Verification: a bundle is exactly what its manifest says, and the manifest is one that this Penstock reads.
 
 Nothing of the folder is trusted. Each file is opened relative to the folder's descriptor, without
-following links, must be a regular file, and is read once: with `keep`, the bytes that were hashed are
-the bytes that are loaded later.
+following links, must be a regular file (see `regular_file`), and is read once: with `keep`, the bytes
+that were hashed are the bytes that are loaded later.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from penstock.bundle.manifest import FILE, Manifest, digest_of, parse_manifest
+from penstock.bundle.regular_file import IrregularFileError, opened_regular, read_at_most
 from penstock.bundle.sealed import SealedFile, copy_and_digest
 from penstock.errors import BundleError, NotFoundError
 
@@ -121,12 +121,7 @@ def check_sizes(manifest: Manifest, limits: Limits, where: str) -> None:
 
 def _read_manifest(folder: Path, directory: int, limits: Limits) -> tuple[Manifest, str]:
     with _opened_file(folder, directory, FILE) as source:
-        pieces = []
-        left = limits.manifest_bytes + 1
-        while left and (piece := os.read(source, left)):
-            pieces.append(piece)
-            left -= len(piece)
-        data = b"".join(pieces)
+        data = read_at_most(source, limits.manifest_bytes)
     if len(data) > limits.manifest_bytes:
         raise BundleError(
             f"{folder}: {FILE} has more than the {limits.manifest_bytes} bytes that are allowed."
@@ -165,33 +160,14 @@ def _opened_folder(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def _opened_file(folder: Path, directory: int, name: str) -> Iterator[int]:
-    # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOFOLLOW: a link fails here with ELOOP.
     try:
-        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with opened_regular(name, directory=directory) as source:
+            yield source
     except FileNotFoundError as error:
         if name == FILE:
             raise BundleError(f"{folder} holds no {FILE}: it is no bundle, or not all of one.") from error
         raise BundleError(f"{folder}: {name} is missing; {FILE} lists it.") from error
-    except OSError as error:
-        reason = "is a link" if _is_link(directory, name) else f"cannot be read: {error.strerror}"
-        raise BundleError(f"{folder}: {name} {reason}; expected a regular file.") from error
-    try:
-        if not stat.S_ISREG(os.fstat(source).st_mode):
-            raise BundleError(
-                f"{folder}: {name} is a {_kind(os.fstat(source).st_mode)}; expected a regular file."
-            )
-        yield source
-    finally:
-        os.close(source)
-
-
-def _is_link(directory: int, name: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-    return kinds.get(stat.S_IFMT(mode), "device")
+    except IrregularFileError as error:
+        raise BundleError(f"{folder}: {name} {error}.") from error
+    except OSError as error:  # opening it, or reading it
+        raise BundleError(f"{folder}: {name} cannot be read: {error.strerror}.") from error

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from penstock.cli import bundle, models, predict, serve
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class _Commands(TyperGroup):
+    """The commands, which Ctrl-C ends in the same way under every version of Typer."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("penstock: interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Serve versioned models over gRPC, and work with them.",
     epilog="Example: penstock serve --repository repository",
 )
 
@@ -47,4 +64,7 @@ def root(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Serve versioned models over gRPC, and work with them."""
+    """Serve versioned models over gRPC, and work with them.
+
+    Every command exits with 0 when it is done, 1 when it was refused or failed, 2 for wrong use.
+    """

@@ -152,7 +152,7 @@ def pack(
     bundle: Folder,
     archive: Annotated[
         Path | None,
-        typer.Argument(metavar="[ARCHIVE]", help="The file to write; NAME-VERSION.penstock by default."),
+        typer.Argument(metavar="ARCHIVE", help="The file to write; NAME-VERSION.penstock by default."),
     ] = None,
     overwrite: Overwrite = False,
     json: options.Json = False,
@@ -239,13 +239,15 @@ def _transforms(bundle: VerifiedBundle) -> list[Sequence[str]]:
         return []
     import json
 
+    from penstock.transforms.saved import from_json
+
     rows: list[Sequence[str]] = []
     try:
         for entry in json.loads((bundle.path / named.document).read_bytes())["transforms"]:
-            parameters = dict(entry["parameters"])
+            parameters = {name: from_json(value) for name, value in entry["parameters"].items()}
             columns = parameters.pop("columns")
             rows.append((str(entry["kind"]), _shown(columns), _pairs(parameters)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{bundle.path}: {named.document} cannot be read as transforms: {error!r}"
         ) from error
@@ -253,11 +255,12 @@ def _transforms(bundle: VerifiedBundle) -> list[Sequence[str]]:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_shown(value)}" for key, value in values.items())
+    """Names and values; what is null was not set."""
+    return ", ".join(f"{key} {_shown(value)}" for key, value in values.items() if value is not None)
 
 
 def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
 def _assigned(assignments: Sequence[str], option: str) -> dict[str, Any]:
@@ -281,5 +284,7 @@ def _assigned(assignments: Sequence[str], option: str) -> dict[str, Any]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise typer.BadParameter(f"'{part}' of '{assignment}' has a value already", param_hint=option)
+        if last in table:
+            raise typer.BadParameter(f"'{key}' of '{assignment}' has a value already", param_hint=option)
         table[last] = value
     return result

@@ -42,9 +42,7 @@ def models(
     """List every version in a server's repository: its state, its platform, and which one is the default."""
     if context.invoked_subcommand is not None:
         return
-    from penstock.client import Client
-
-    with Client(server, timeout=timeout) as client:
+    with options.connected(server, timeout) as client:
         rows = _described(client)
     if json:
         print_json(rows)
@@ -80,7 +78,10 @@ def alias(
     if not folder.is_dir():
         raise NotFoundError(f"the repository {repository} has no model '{model}'")
     if version and not (folder / check_name(version, "version") / "bundle.json").is_file():
-        raise NotFoundError(f"model '{model}' has no version '{version}' in {repository}")
+        there = ", ".join(sorted(found.parent.name for found in folder.glob("*/bundle.json")))
+        raise NotFoundError(
+            f"model '{model}' has no version '{version}' in {repository}; it has: {there or 'none'}"
+        )
     try:
         known = aliases.read(folder)
     except ValueError as error:
@@ -132,12 +133,8 @@ def unload(
 
 
 def _change(action: str, target: str, server: str, timeout: float, json: bool) -> None:
-    from penstock.client import Client
-
-    model, colon, version = target.partition(":")
-    if not model or (colon and not version):
-        raise typer.BadParameter(f"'{target}' is not MODEL or MODEL:VERSION")
-    with Client(server, timeout=timeout) as client:
+    model, version = options.split_target(target, "MODEL or MODEL:VERSION")
+    with options.connected(server, timeout) as client:
         (client.load if action == "load" else client.unload)(model, version)
     if json:
         print_json({"model": model, "version": version, "action": action})

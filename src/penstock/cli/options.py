@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from penstock.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Server = Annotated[
@@ -27,3 +32,26 @@ def existing_file(path: Path) -> Path:
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}")
     return path
+
+
+def split_target(target: str, metavar: str) -> tuple[str, str]:
+    """MODEL or MODEL:VERSION as model and version, "" for none. Wrong use otherwise."""
+    model, colon, version = target.partition(":")
+    if not model or (colon and not version) or ":" in version:
+        raise typer.BadParameter(f"'{target}' is not {metavar}")
+    return model, version
+
+
+@contextmanager
+def connected(server: str, timeout: float, remedy: str = "") -> Iterator[Client]:
+    """A client of the server. Where none answers, the error says how to name another; `remedy` is what else
+    would help.
+    """
+    from penstock.client import Client
+    from penstock.client.status import UnreachableError
+
+    try:
+        with Client(server, timeout=timeout) as client:
+            yield client
+    except UnreachableError as error:
+        raise UnreachableError(error.status, f"{error}, --server names another address{remedy}") from error

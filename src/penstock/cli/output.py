@@ -19,11 +19,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout: with rules on a terminal, aligned plain text elsewhere."""
     lines = [list(row) for row in rows]
     if sys.stdout.isatty():
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*columns)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        # A name that is cut could not be copied: on a narrow terminal, the last column takes more lines.
+        for column in columns[:-1]:
+            table.add_column(column, no_wrap=True)
+        table.add_column(columns[-1], overflow="fold")
         for line in lines:
             table.add_row(*map(escape, line))
         Console().print(table)
@@ -53,8 +58,14 @@ Progress = Callable[[int], None]
 
 
 @contextmanager
-def progress(what: str, total: int | None, unit: str) -> Iterator[Progress]:
-    """A progress bar on stderr where that is a terminal, elsewhere a plain line every few seconds."""
+def progress(what: str, total: int | None, unit: str, *, results_on_stdout: bool) -> Iterator[Progress]:
+    """A progress bar on stderr where that is a terminal, elsewhere a plain line every few seconds.
+
+    Nothing where the results show on that terminal meanwhile: the bar would be drawn into them.
+    """
+    if results_on_stdout and sys.stdout.isatty():
+        yield lambda done: None
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

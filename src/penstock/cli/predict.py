@@ -14,10 +14,10 @@ import typer
 
 from penstock.cli import options
 from penstock.cli.output import print_json, progress
-from penstock.errors import UNIMPLEMENTED, NotFoundError, StatusError
+from penstock.errors import UNIMPLEMENTED, InputError, NotFoundError, StatusError
 
 if TYPE_CHECKING:
-    from penstock.cli.tables import Columns
+    from penstock.cli.tables import Columns, Source
     from penstock.client import Client, TensorSpec
 
 BATCH_ROWS = 1024
@@ -32,7 +32,13 @@ class Format(StrEnum):
 
 
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[:VERSION]", help="A model, or one version of it by its name or an alias."
+        ),
+    ],
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="CSV, JSON or Parquet; - for CSV or JSON on stdin.")
     ],
@@ -66,29 +72,40 @@ def predict(
 
     All rows are answered by the version that answers the first.
     """
-    from penstock.cli import tables
+    from penstock.cli import sinks, tables
 
-    output_kind = "csv" if output is None else tables.format_of(str(output), None)
+    model, named = options.split_target(model, "MODEL or MODEL:VERSION")
+    if named and version not in ("", named):
+        raise typer.BadParameter(f"'{version}' is another version than that of {model}:{named}")
+    _check_use(context, local)
+    version = version or named
+    output = None if output == Path("-") else output
+    output_kind = "csv" if output is None else tables.format_of(str(output))
     began = perf_counter()
     with (
-        _local(model, version, repository) if local else _remote(model, version, server, timeout) as predictor
+        tables.opened(file, kind) as source,
+        _local(model, version, repository)
+        if local
+        else _remote(model, version, server, timeout) as predictor,
     ):
-        limit = min(batch_rows, predictor.limit or batch_rows)
-        columns = [spec.name for spec in predictor.inputs]
-        kept = tables.Collected()
+        kept = sinks.Collected()
         with (
-            tables.opened(file, kind, limit, columns) as source,
-            nullcontext(kept) if json and output is None else tables.written(output, output_kind) as sink,
-            progress(f"predicting with {model}", source.total, source.unit) as advance,
+            nullcontext(kept) if json and output is None else sinks.written(output, output_kind) as sink,
+            progress(
+                f"predicting with {model}",
+                source.total,
+                source.unit,
+                results_on_stdout=output is None and not json,
+            ) as advance,
         ):
+            limit = min(batch_rows, predictor.limit or batch_rows)
             rows = 0
-            for batch in source.batches:
-                outputs = predictor.predict(
-                    tables.typed(batch, predictor.inputs, rows + 1) if source.text else batch
-                )
+            for outputs in _predicted(predictor, source, file, limit):
                 sink.write(outputs)
                 rows += len(next(iter(outputs.values()), ()))
                 advance(source.position())
+            if not rows:
+                sink.write(sinks.nothing(predictor.outputs))
     summary: dict[str, Any] = {
         "model": model,
         "version": predictor.version,
@@ -99,9 +116,34 @@ def predict(
     if json:
         print_json(summary | ({"outputs": kept.columns} if output is None else {"output": str(output)}))
     elif output is not None:
-        typer.echo(
-            f"{output}: {rows:,} rows by {model} version {predictor.version} in {summary['seconds']} s"
-        )
+        by = f" by {model} version {predictor.version}" if predictor.version else ""
+        typer.echo(f"{output}: {rows:,} rows{by} in {summary['seconds']} s")
+
+
+def _check_use(context: typer.Context, local: bool) -> None:
+    """An option that would be passed over in silence is wrong use."""
+    odd = ("server", "timeout") if local else ("repository",)
+    for name in odd:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                f"it is for {'a server, not for --local' if local else '--local'}", param_hint=f"--{name}"
+            )
+
+
+def _predicted(predictor: Predictor, source: Source, file: str, limit: int) -> Iterator[Mapping[str, Any]]:
+    """The outputs of each batch."""
+    before = 0
+    for batch in source.batches(limit, [spec.name for spec in predictor.inputs]):
+        columns = source.typed(batch, predictor.inputs)
+        try:
+            outputs = predictor.run(columns)
+        except InputError as error:
+            if not before:
+                raise
+            raise InputError(f"{file}, counting rows from {before:,}: {error}") from error
+        yield outputs
+        before += len(next(iter(outputs.values()), ()))
 
 
 @dataclass(slots=True)
@@ -111,30 +153,25 @@ class Predictor:
     """
 
     inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
     limit: int
     run: Callable[[Columns], Mapping[str, Any]]
     version: str = ""
     digest: str = ""
 
-    def predict(self, columns: Columns) -> Mapping[str, Any]:
-        """Outputs by name for one batch."""
-        return self.run(columns)
-
 
 @contextmanager
 def _remote(model: str, version: str, server: str, timeout: float) -> Iterator[Predictor]:
-    from penstock.client import Client
-
-    with Client(server, timeout=timeout) as client:
+    remedy = ", --local predicts without one"
+    with options.connected(server, timeout, remedy) as client:
 
         def run(columns: Columns) -> Mapping[str, Any]:
             result = client.infer(model, columns, version=predictor.version or version)
             predictor.version, predictor.digest = result.version, result.digest or predictor.digest
             return result
 
-        predictor = Predictor(
-            client.model_metadata(model, version).inputs, _limit(client, model, version), run
-        )
+        metadata = client.model_metadata(model, version)
+        predictor = Predictor(metadata.inputs, metadata.outputs, _limit(client, model, version), run)
         yield predictor
 
 
@@ -155,8 +192,11 @@ def _local(model: str, version: str, repository: Path) -> Iterator[Predictor]:
 
     runner = load(folder)
     manifest = runner.manifest
-    inputs = [TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in manifest.inputs]
-    yield Predictor(inputs, manifest.max_rows, runner.predict, manifest.version, runner.digest)
+    inputs, outputs = (
+        [TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors]
+        for tensors in (manifest.inputs, manifest.outputs)
+    )
+    yield Predictor(inputs, outputs, manifest.max_rows, runner.predict, manifest.version, runner.digest)
 
 
 def _folder(model: str, version: str, repository: Path) -> Path:
@@ -164,9 +204,14 @@ def _folder(model: str, version: str, repository: Path) -> Path:
     from penstock.repository import aliases, layout
     from penstock.repository.policy import newest_first
 
-    found = layout.scan(repository).get(model)
+    models = layout.scan(repository)
+    found = models.get(model)
     if found is None or not found.versions:
-        raise NotFoundError(f"the repository {repository} has no model '{model}'")
+        known = ", ".join(sorted(name for name, folder in models.items() if folder.versions))
+        raise NotFoundError(
+            f"the repository {repository} has no model '{model}'; it has: {known or 'none'}. "
+            "--repository names another."
+        )
     wanted = version or found.aliases.get(aliases.STABLE) or newest_first(found.versions)[0]
     wanted = found.aliases.get(wanted, wanted) if wanted not in found.versions else wanted
     if wanted not in found.versions:

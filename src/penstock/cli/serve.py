@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.cli import options
 
+if TYPE_CHECKING:
+    from penstock.log import Event
+
 
 def serve(
     repository: Annotated[
-        Path | None, typer.Option("--repository", metavar="DIR", help="The folder that holds the bundles.")
+        Path | None,
+        typer.Option(
+            "--repository", metavar="DIR", help="The folder that holds the bundles; `repository` by default."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -24,7 +30,13 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="The gRPC port; 0 takes a free one."),
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="The gRPC port, 8001 by default; 0 takes a free one.",
+        ),
     ] = None,
     unix_socket: Annotated[
         Path | None, typer.Option("--unix-socket", metavar="PATH", help="Listen on a Unix socket as well.")
@@ -54,8 +66,10 @@ def serve(
     SIGTERM or Ctrl-C ends it when the open requests are answered. A setting that is not given here comes from
     PENSTOCK_* variables, then from --config, then from the defaults.
     """
+    from penstock import log
     from penstock.config import load_settings
 
+    log.configure(as_json=json)
     given = {
         "repository.path": None if repository is None else str(repository),
         "repository.watch": watch,
@@ -72,17 +86,15 @@ def serve(
     # After the settings: what is wrong with those is told without the compiled core.
     from penstock.server import serve as run
 
-    raise typer.Exit(run(settings, announce=_announce_json if json else _announce))
+    raise typer.Exit(run(settings, announce=_announce_json if json else _announce, json_log=json))
 
 
 def _announce(line: str) -> None:
     _write(line)
 
 
-def _announce_json(line: str) -> None:
-    import json
-
-    _write(json.dumps({"event": line}, ensure_ascii=False))
+def _announce_json(event: Event) -> None:
+    _write(event.to_json())
 
 
 def _write(line: str) -> None:

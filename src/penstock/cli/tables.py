@@ -1,7 +1,7 @@
-"""Tables in files: rows read in batches of bounded size, and results written as they come.
+"""Tables in files, read: rows in batches of bounded size.
 
-CSV and JSON need nothing but the standard library; Parquet needs pyarrow. A CSV field is text: `typed` makes
-numbers of it where the model takes numbers.
+CSV and JSON need nothing but the standard library; Parquet needs pyarrow. A CSV field is text: `Source.typed`
+makes numbers of it where the model takes numbers.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 FORMATS = {
     ".csv": "csv",
     ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -43,62 +45,124 @@ class Source:
     the end.
     """
 
-    batches: Iterator[Columns]
-    text: bool  # every value is text, whatever it means
+    # In parts of at most so many rows. The columns named are those that matter: a format that can leave
+    # others unread does so.
+    batches: Callable[[int, Sequence[str]], Iterator[Columns]]
     total: int | None
     unit: str
     position: Callable[[], int]  # how much has been read, in units
+    # Where every value is text, whatever it means: the place of a row of the batch that was read last.
+    place: Callable[[int], str] | None = None
+
+    def typed(self, columns: Columns, inputs: Sequence[TensorSpec]) -> Columns:
+        """Text columns with numbers where the model takes numbers; a missing one is None. InputError names
+        the line and the column.
+        """
+        if self.place is None:
+            return columns
+        kinds = {spec.name: spec.datatype for spec in inputs}
+        # A model with one matrix names no columns.
+        other = inputs[0].datatype if len(inputs) == 1 and inputs[0].name not in columns else "BYTES"
+        return {
+            name: _typed(name, texts, kinds.get(name, other), self.place) for name, texts in columns.items()
+        }
 
 
-def format_of(path: str, given: str | None) -> str:
+def format_of(path: str, given: str | None = None, remedy: str = "") -> str:
     """The format of a file: the given one, or what the name's ending says."""
     if given is not None:
         return given
     found = FORMATS.get(Path(path).suffix.lower())
     if found is None:
-        raise InputError(
-            f"the format of '{path}' is not known: expected a name ending in {', '.join(sorted(FORMATS))}"
-        )
+        endings = ", ".join(sorted(FORMATS))
+        raise InputError(f"the format of '{path}' is not known: expected a name ending in {endings}{remedy}")
     return found
 
 
 @contextmanager
-def opened(path: str, kind: str | None, rows: int, wanted: Sequence[str]) -> Iterator[Source]:
-    """Opens a table for reading in batches of at most `rows`. "-" is stdin, CSV or JSON.
+def opened(path: str, kind: str | None) -> Iterator[Source]:
+    """Opens a table for reading. "-" is stdin, CSV or JSON.
 
-    `wanted` are the columns that matter: a format that can leave others unread does so. NotFoundError when
-    there is no such file, InputError with the place when it cannot be read as what it should be.
+    NotFoundError when there is no such file, InputError with the place when it cannot be read as what it
+    should be.
     """
     with ExitStack() as stack:
         if path == "-":
+            path = "standard input"
             stream = cast(io.BufferedReader, sys.stdin.buffer)
-            kind = kind or ("json" if _first_byte(stream) in b"[{" else "csv")
+            kind = kind or _recognized(stream.peek(64))
+            if kind == "parquet":
+                raise InputError("Parquet cannot be read from standard input: name a file")
         else:
-            kind = format_of(path, kind)
-            try:
-                stream = stack.enter_context(Path(path).open("rb"))
-            except OSError as error:
-                raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
+            stream = stack.enter_context(_open(path))
+            kind = format_of(path, kind, "; --format says it where the name does not")
         if kind == "parquet":
-            if path == "-":
-                raise InputError("Parquet cannot be read from a pipe: name a file")
-            yield _parquet(path, stream, rows, wanted)
-        elif kind == "json":
-            yield _json(path, stream, rows)
+            yield _parquet(path, stream)
+        elif kind in ("json", "jsonl"):
+            yield _json(path, stream)
         else:
-            yield _csv(path, stream, rows)
+            yield _csv(path, stream)
 
 
-def _first_byte(stream: io.BufferedReader) -> bytes:
-    ahead = stream.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return ahead[:1] or b"\0"
+def _open(path: str) -> io.BufferedReader:
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _csv(path: str, stream: io.BufferedReader, rows: int) -> Source:
-    size = None if path == "-" else Path(path).stat().st_size
+def _recognized(beginning: bytes) -> str:
+    """The format of what begins like that."""
+    if beginning.startswith(b"PAR1"):
+        return "parquet"
+    return "json" if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{") else "csv"
+
+
+def _csv(path: str, stream: io.BufferedReader) -> Source:
+    status = os.fstat(stream.fileno())
+    size = status.st_size if stat.S_ISREG(status.st_mode) else None
     counted = _Counted(stream)
     text = io.TextIOWrapper(io.BufferedReader(counted), encoding="utf-8-sig", newline="")
-    return Source(_csv_batches(path, text, rows), True, size, "bytes", lambda: counted.count)
+    reader = csv.reader(text)
+    lines: list[int] = []  # of the batch that was read last
+    with _csv_errors(path, reader):
+        header = next(reader, None)
+    if not header:
+        raise InputError(f"{path} is empty: expected a line of column names")
+    if len(header) == 1 and (found := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise InputError(f"{path}: its columns seem to be separated by {found!r}; expected commas")
+    if len(set(header)) != len(header):
+        doubled = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{path} names the column '{doubled}' twice")
+
+    def batches(rows: int, wanted: Sequence[str]) -> Iterator[Columns]:
+        with _csv_errors(path, reader):
+            records = _records(path, reader, len(header))
+            while batch := list(islice(records, rows)):
+                lines[:] = [line for line, _ in batch]
+                fields = zip(*(record for _, record in batch), strict=True)
+                yield dict(zip(header, map(list, fields), strict=True))
+
+    return Source(batches, size, "bytes", lambda: counted.count, lambda row: f"{path}, line {lines[row]}")
+
+
+@contextmanager
+def _csv_errors(path: str, reader: Any) -> Iterator[None]:
+    try:
+        yield
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}, near line {reader.line_num + 1}: not CSV in UTF-8: {error}") from error
+
+
+def _records(path: str, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
+    """The line that each record ends on, and its fields. Empty lines are none."""
+    for record in reader:
+        if len(record) == width:
+            yield reader.line_num, record
+        elif record:
+            raise InputError(f"{path}, line {reader.line_num}: {len(record)} fields; the header has {width}")
 
 
 class _Counted(io.RawIOBase):
@@ -119,45 +183,23 @@ class _Counted(io.RawIOBase):
         return count
 
 
-def _csv_batches(path: str, text: IO[str], rows: int) -> Iterator[Columns]:
-    reader = csv.reader(text)
-    try:
-        header = next(reader, None)
-        if not header:
-            raise InputError(f"{path} is empty: expected a line of column names")
-        if len(set(header)) != len(header):
-            doubled = next(name for name in header if header.count(name) > 1)
-            raise InputError(f"{path} names the column '{doubled}' twice")
-        lines = (line for line in _whole_lines(path, reader, len(header)))
-        while batch := list(islice(lines, rows)):
-            yield dict(zip(header, map(list, zip(*batch, strict=True)), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}, near line {reader.line_num + 1}: not CSV in UTF-8: {error}") from error
-
-
-def _whole_lines(path: str, reader: Any, width: int) -> Iterator[list[str]]:
-    for line in reader:
-        if len(line) == width:
-            yield line
-        elif line:
-            raise InputError(f"{path}, line {reader.line_num}: {len(line)} fields; the header has {width}")
-
-
-def _json(path: str, stream: IO[bytes], rows: int) -> Source:
+def _json(path: str, stream: IO[bytes]) -> Source:
     columns = _columns_of_json(path, stream.read())
     total = len(next(iter(columns.values()), []))
     read = 0
 
-    def batches() -> Iterator[Columns]:
+    def batches(rows: int, wanted: Sequence[str]) -> Iterator[Columns]:
         nonlocal read
         for start in range(0, total, rows):
             read = min(start + rows, total)
             yield {name: values[start : start + rows] for name, values in columns.items()}
 
-    return Source(batches(), False, total, "rows", lambda: read)
+    return Source(batches, total, "rows", lambda: read)
 
 
 def _columns_of_json(path: str, data: bytes) -> dict[str, list[Any]]:
+    if not data.strip():
+        raise InputError(f"{path} is empty: expected JSON, if only []")
     try:
         text = data.decode("utf-8-sig")
         try:
@@ -168,8 +210,12 @@ def _columns_of_json(path: str, data: bytes) -> dict[str, list[Any]]:
             document = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
-    if isinstance(document, dict) and document and not any(isinstance(v, list) for v in document.values()):
-        document = [document]
+    if isinstance(document, dict) and document:
+        if all(isinstance(values, dict) for values in document.values()):
+            # pandas' DataFrame.to_json: of each column, its values by the rows' labels.
+            document = {name: list(values.values()) for name, values in document.items()}
+        elif not any(isinstance(values, list) for values in document.values()):
+            document = [document]
     if isinstance(document, dict):
         lengths = {
             name: len(values) if isinstance(values, list) else None for name, values in document.items()
@@ -185,28 +231,29 @@ def _columns_of_json(path: str, data: bytes) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in document] for name in names}
 
 
-def _parquet(path: str, stream: IO[bytes], rows: int, wanted: Sequence[str]) -> Source:
-    arrow, parquet = _pyarrow("reading")
+def _parquet(path: str, stream: IO[bytes]) -> Source:
+    arrow, parquet = pyarrow("reading")
     try:
         file = parquet.ParquetFile(stream)
     except arrow.ArrowException as error:
         raise InputError(f"{path} is not a Parquet file: {error}") from error
     present = set(file.schema_arrow.names)
-    columns = [name for name in wanted if name in present]
     read = 0
 
-    def batches() -> Iterator[Columns]:
+    def batches(rows: int, wanted: Sequence[str]) -> Iterator[Columns]:
         nonlocal read
+        columns = [name for name in wanted if name in present]
         # Without any wanted column, all of them: the model may take one matrix, or the error should name what
         # came.
         for batch in file.iter_batches(batch_size=rows, columns=columns or None):
             read += batch.num_rows
             yield arrow.Table.from_batches([batch])
 
-    return Source(batches(), False, file.metadata.num_rows, "rows", lambda: read)
+    return Source(batches, file.metadata.num_rows, "rows", lambda: read)
 
 
-def _pyarrow(doing: str) -> tuple[ModuleType, ModuleType]:
+def pyarrow(doing: str) -> tuple[ModuleType, ModuleType]:
+    """pyarrow and pyarrow.parquet. PenstockError says what to install where they are missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -221,9 +268,9 @@ def read_all(path: Path) -> Columns:
     """The whole table. A column of a CSV file is numbers where all of its fields are numbers or missing, else
     text.
     """
-    with opened(str(path), None, sys.maxsize, ()) as source:
-        columns = next(source.batches, {})
-    return {name: _guessed(values) for name, values in columns.items()} if source.text else columns
+    with opened(str(path), None) as source:
+        columns = next(source.batches(sys.maxsize, ()), {})
+    return {name: _guessed(values) for name, values in columns.items()} if source.place else columns
 
 
 def _guessed(texts: Sequence[str]) -> Sequence[Any]:
@@ -235,34 +282,34 @@ def _guessed(texts: Sequence[str]) -> Sequence[Any]:
     return texts
 
 
-def typed(columns: Columns, inputs: Iterable[TensorSpec], first_row: int) -> Columns:
-    """Text columns with numbers where the model takes numbers; a missing one is None. InputError names row
-    and column.
-    """
-    kinds = {spec.name: spec.datatype for spec in inputs}
-    only = next(iter(kinds.values())) if len(kinds) == 1 and not set(kinds) & set(columns) else "BYTES"
-    return {
-        name: values
-        if kinds.get(name, only) == "BYTES"
-        else _numbers(name, values, kinds.get(name, only), first_row)
-        for name, values in columns.items()
-    }
-
-
-def _numbers(name: str, texts: Sequence[str], datatype: str, first_row: int) -> list[Any]:
+def _typed(name: str, texts: Sequence[str], datatype: str, place: Callable[[int], str]) -> Sequence[Any]:
+    if datatype == "BYTES":
+        return texts
     if datatype == "BOOL":
         convert: Callable[[str], Any] = _boolean
     else:
-        convert = float if datatype.startswith(("FP", "BF")) else int
+        convert = float if datatype.startswith(("FP", "BF")) else _integer
     numbers: list[Any] = []
-    for text in texts:
+    for row, text in enumerate(texts):
         try:
             numbers.append(None if text in MISSING else convert(text))
         except ValueError:
             raise InputError(
-                f"row {first_row + len(numbers)}, column '{name}': '{text}' is no number of type {datatype}"
+                f"{place(row)}, column '{name}': '{text}' is no number of type {datatype}"
             ) from None
+        if numbers[-1] is None and convert is not float:
+            raise InputError(f"{place(row)}, column '{name}' is missing, which {datatype} cannot say")
     return numbers
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)  # "3.0": integers become that wherever a column had missing values
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def _boolean(text: str) -> bool:
@@ -270,107 +317,3 @@ def _boolean(text: str) -> bool:
         return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
     except KeyError:
         raise ValueError(text) from None
-
-
-class Sink:
-    """Results as a table: one row for each row of the outputs, one column for each output or each of its
-    columns.
-    """
-
-    def __init__(self, stream: IO[bytes], kind: str) -> None:
-        self._stream = stream
-        self._kind = kind
-        self._begun = False
-        self._writer: Any = None
-
-    def write(self, outputs: Mapping[str, Any]) -> None:
-        """Appends a batch of outputs, all with the same number of rows."""
-        columns = flattened(outputs)
-        if self._kind == "parquet":
-            self._write_parquet(columns)
-            return
-        rows = zip(*columns.values(), strict=True)
-        if self._kind == "csv":
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            if not self._begun:
-                writer.writerow(columns)
-                self._begun = True
-            writer.writerows(
-                ["" if value is None or value != value else value for value in row] for row in rows
-            )
-            self._stream.write(text.getvalue().encode())
-        else:
-            for row in rows:
-                item = json.dumps(dict(zip(columns, map(finite, row), strict=True)), ensure_ascii=False)
-                self._stream.write(((",\n" if self._begun else "[\n") + item).encode())
-                self._begun = True
-
-    def _write_parquet(self, columns: Mapping[str, list[Any]]) -> None:
-        arrow, parquet = _pyarrow("writing")
-        table = arrow.table(dict(columns))
-        if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._stream, table.schema)
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        """Completes the table; the stream stays open."""
-        if self._writer is not None:
-            self._writer.close()
-        elif self._kind == "json":
-            self._stream.write(b"\n]\n" if self._begun else b"[]\n")
-
-
-def flattened(outputs: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Outputs as columns of plain values: [n, k] becomes k columns `name_0`, `name_1`, ...; bytes become
-    text.
-    """
-    columns: dict[str, list[Any]] = {}
-    for name, array in outputs.items():
-        matrix = array.reshape(len(array), -1)
-        names = [name] if matrix.shape[1] == 1 else [f"{name}_{index}" for index in range(matrix.shape[1])]
-        for index, column in enumerate(names):
-            columns[column] = [
-                value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
-                for value in matrix[:, index].tolist()
-            ]
-    return columns
-
-
-class Collected:
-    """Results kept in memory, as columns of JSON's values."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, list[Any]] = {}
-
-    def write(self, outputs: Mapping[str, Any]) -> None:
-        """Appends a batch of outputs."""
-        for name, values in flattened(outputs).items():
-            self.columns.setdefault(name, []).extend(map(finite, values))
-
-
-def finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinities: null stands for them."""
-    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
-
-
-@contextmanager
-def written(path: Path | None, kind: str) -> Iterator[Sink]:
-    """A sink on a file, which appears only when all of it is written, or on stdout."""
-    if path is None:
-        sink = Sink(sys.stdout.buffer, kind)
-        yield sink
-        sink.close()
-        sys.stdout.buffer.flush()
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as stream:
-            sink = Sink(stream, kind)
-            yield sink
-            sink.close()
-        partial.replace(path)
-    except OSError as error:
-        raise PenstockError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -23,8 +23,8 @@ from penstock.client.answers import (
     TensorSpec,
     as_dict,
 )
-from penstock.client.layout import fit
 from penstock.errors import UNAVAILABLE, UNKNOWN, InputError, StatusError
+from penstock.fitting import Fitted, fit, split
 
 T = TypeVar("T")
 
@@ -108,13 +108,12 @@ class Session:
             known = yield from self._fetch(model, version)
         while True:
             try:
-                inputs = fit(data, known.metadata)
                 results: list[InferResult] = []
-                for part in inputs.split(max_rows):
+                for part in split(_fit(data, known.metadata), max_rows):
                     request = tensors.encode_request(
                         model,
                         results[0].version if results else version,
-                        part.tensors(),
+                        [tensors.tensor(fitted) for fitted in part],
                         outputs=tuple(outputs),
                         id=id,
                         parameters=parameters,
@@ -228,7 +227,16 @@ def stream_request(
     metadata: ModelMetadata, model: str, version: str, data: Any, outputs: Sequence[str]
 ) -> bytes:
     """One message of a stream, serialized."""
-    return tensors.encode_request(model, version, fit(data, metadata).tensors(), outputs=tuple(outputs))
+    fitted = _fit(data, metadata)
+    return tensors.encode_request(
+        model, version, [tensors.tensor(one) for one in fitted], outputs=tuple(outputs)
+    )
+
+
+def _fit(data: Any, metadata: ModelMetadata) -> list[Fitted]:
+    # Of Penstock's models these always have columns of names; one with an ONNX model's own inputs, or one of
+    # another server, would refuse `features`.
+    return fit(data, metadata.inputs, matrix=metadata.platform == "lightgbm")
 
 
 def stream_result(reply: Any) -> InferResult | StatusError:

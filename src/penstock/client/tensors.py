@@ -14,14 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from penstock import _proto
+from penstock import _proto, bfloat16
 from penstock.client.answers import Array, InferResult, Parameter
 from penstock.errors import DATA_LOSS, InputError, StatusError
+from penstock.fitting import Fitted
 from penstock.frames import DATATYPES
 
-# As they stand on the wire. BF16 has no dtype in NumPy: it is read and written as the upper half of a
-# float32.
-DTYPES: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtype in DATATYPES.items()}
+# As they stand on the wire; BF16 as its bits.
+DTYPES: dict[str, np.dtype[Any]] = {
+    **{name: dtype.newbyteorder("<") for name, dtype in DATATYPES.items()},
+    "BF16": np.dtype("<u2"),
+}
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -54,15 +57,18 @@ class Tensor(NamedTuple):
     raw: bytes | Array
 
 
+def tensor(fitted: Fitted) -> Tensor:
+    """What fit() made, ready to be sent."""
+    values = fitted.values
+    raw = raw_bytes(values) if isinstance(values, list) else to_raw(values, fitted.datatype)
+    return Tensor(fitted.name, fitted.datatype, fitted.shape, raw)
+
+
 def raw_bytes(elements: Iterable[str | bytes | None]) -> bytes:
     """The raw form of a BYTES tensor. Text is UTF-8; None, which has no form of its own, goes as the empty
     string.
     """
-    items = list(elements)
-    try:
-        values: list[bytes] = list(map(str.encode, items))  # type: ignore[arg-type]
-    except TypeError:
-        values = [_element(item) for item in items]
+    values = [item if isinstance(item, bytes) else _element(item) for item in elements]
     lengths = np.fromiter(map(len, values), "<u4", len(values))
     pieces: list[bytes] = [b""] * (2 * len(values))
     # "V4" is how NumPy hands out 4-byte pieces whole; "S4" would drop trailing zeros.
@@ -74,24 +80,17 @@ def raw_bytes(elements: Iterable[str | bytes | None]) -> bytes:
 def _element(item: object) -> bytes:
     if isinstance(item, str):
         return item.encode()
-    if isinstance(item, bytes):
-        return item
     if item is None or item != item:  # NaN is how pandas spells a missing string
         return b""
     raise InputError(f"a BYTES tensor takes str, bytes or None; got {item!r} of type {type(item).__name__}")
 
 
 def to_raw(array: Array, datatype: str) -> bytes | Array:
-    """The raw form of an array that already has its datatype's dtype (float32 for BF16, str or bytes for
+    """The raw form of an array that already has its datatype's dtype (bits for BF16, str or bytes for
     BYTES).
     """
     if datatype == "BYTES":
         return raw_bytes(array.ravel().tolist())
-    if datatype == "BF16":
-        bits = np.ascontiguousarray(array, "<f4").view("<u4").astype(np.uint64)
-        # Round to nearest, ties to even. A NaN keeps its upper half, with a bit set so that it stays a NaN.
-        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        return np.where(np.isnan(array), bits >> 16 | 0x40, rounded).astype("<u2")
     return np.ascontiguousarray(array, DTYPES[datatype])
 
 
@@ -101,7 +100,7 @@ def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Arra
     """
     if datatype == "BYTES":
         return _split(name, shape, raw)
-    dtype = np.dtype("<u2") if datatype == "BF16" else DTYPES.get(datatype)
+    dtype = DTYPES.get(datatype)
     if dtype is None:
         raise StatusError(DATA_LOSS, f"output '{name}' has the unknown datatype '{datatype}'")
     try:
@@ -111,7 +110,7 @@ def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Arra
             DATA_LOSS,
             f"output '{name}' came with {len(raw)} bytes, which is not {datatype} of shape {list(shape)}",
         ) from None
-    return (array.astype("<u4") << 16).view("<f4") if datatype == "BF16" else array
+    return bfloat16.values_of(array) if datatype == "BF16" else array
 
 
 def _split(name: str, shape: Sequence[int], raw: bytes) -> Array:

@@ -1,4 +1,4 @@
-"""Where the model libraries of the installed wheels lie.
+"""Where the model libraries of the installed wheels lie, and what they say about a model that they refuse.
 
 The wheels are found without importing them: importing lightgbm takes seconds, and the core needs only
 the shared library inside.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from penstock.errors import ModelError
+from penstock.errors import ModelError, StatusError
 
 
 def onnxruntime_library() -> str:
@@ -22,6 +22,14 @@ def onnxruntime_library() -> str:
 def lightgbm_library() -> str:
     """Path of `lib_lightgbm.so` in the lightgbm wheel."""
     return _library("lightgbm", "lib", "lib_lightgbm.so", "LightGBM models")
+
+
+def refusal(library: str, error: StatusError, path: str, file: str) -> ModelError:
+    """The error for a model at `path` that did not load, told once and by the name of its `file` in the
+    bundle.
+    """
+    reason = str(error).replace(path, file).removeprefix(f"{library} refuses the model '{file}': ")
+    return ModelError(f"{library} cannot load the model: {reason}")
 
 
 def _library(package: str, folder: str, pattern: str, what: str) -> str:

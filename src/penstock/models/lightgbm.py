@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field
 
 from penstock.errors import ModelError, StatusError
-from penstock.models.libraries import lightgbm_library
+from penstock.models.libraries import lightgbm_library, refusal
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
 
@@ -92,7 +92,7 @@ def load(path: str, options: ModelOptions) -> Executor:
             raw_score=options.raw_score,
         )
     except StatusError as error:
-        raise ModelError(f"LightGBM cannot load the model: {str(error).replace(path, FILE)}") from error
+        raise refusal("LightGBM", error, path, FILE) from error
 
 
 def _header(content: bytes, source: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, field_validator
 
-from penstock.errors import ModelError, StatusError
-from penstock.models.libraries import onnxruntime_library
+from penstock.errors import StatusError
+from penstock.models.libraries import onnxruntime_library, refusal
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
 
@@ -77,4 +77,4 @@ def load(path: str, options: ModelOptions) -> Executor:
             optimization=options.optimization,
         )
     except StatusError as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {str(error).replace(path, FILE)}") from error
+        raise refusal("ONNX Runtime", error, path, FILE) from error

@@ -12,19 +12,30 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.bundle.regular_file import IrregularFileError, opened_regular, read_at_most
+
 FILE = "aliases.json"
 STABLE = "stable"  # the alias that, where it is set, says which version answers when a caller names none
+_LIMIT = 1 << 20  # bytes
 
 
 def read(model_folder: Path) -> dict[str, str]:
     """The aliases of a model, {} without a file. ValueError names the file where it is not usable."""
     path = model_folder / FILE
     try:
-        found = json.loads(path.read_bytes())
+        # A link is followed: deployments that mount single files make the file one.
+        with opened_regular(path, follow_link=True) as source:
+            data = read_at_most(source, _LIMIT)
+        if len(data) > _LIMIT:
+            raise ValueError(f"{path} has more than the {_LIMIT} bytes that are allowed")
     except FileNotFoundError:
         return {}
+    except IrregularFileError as error:
+        raise ValueError(f"{path} {error}") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict) or not all(map(_usable, [*found, *found.values()])):

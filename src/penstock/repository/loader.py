@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from penstock.bundle.loading import open_bundle
 from penstock.bundle.verify import Limits
-from penstock.config import BundleSection, ModelSection
+from penstock.config import ModelSection
 from penstock.errors import BundleError
 from penstock.repository.layout import VersionFolder
 from penstock.repository.states import Loaded
@@ -15,8 +15,8 @@ from penstock.repository.states import Loaded
 class BundleLoader:
     """Loads bundles. Called from several threads at once."""
 
-    def __init__(self, bundle: BundleSection, settings: Callable[[str], ModelSection]) -> None:
-        self._limits = Limits(**bundle.model_dump())
+    def __init__(self, limits: Limits, settings: Callable[[str], ModelSection]) -> None:
+        self._limits = limits
         self._settings = settings
 
     def __call__(self, folder: VersionFolder) -> Loaded:

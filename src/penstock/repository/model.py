@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from penstock.config import ModelSection
+from penstock.log import Event
 from penstock.repository.aliases import STABLE
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.policy import version_order, wanted
@@ -16,6 +17,7 @@ from penstock.repository.view import ModelView, VersionView
 
 _ON_REQUEST = "unloaded on request"
 _BY_POLICY = "not wanted by the model's policy"
+_GONE = "its folder is gone"
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class ManagedModel:
         self.requests = Requests()
         self.aliases: dict[str, str] = {}  # as callers see them
         self._told: set[str] = set()
-        self._untold: list[str] = []
+        self._untold: list[Event] = []
 
     def adopt(self, folder: ModelFolder) -> None:
         """Takes the folder as what is on disk. A part that could not be read stays as it was known."""
@@ -126,7 +128,8 @@ class ManagedModel:
             if version in chosen:
                 continue
             asked = self.requests.down or version in self.requests.unloaded
-            reason = _ON_REQUEST if asked else _BY_POLICY
+            unwanted = _BY_POLICY if version in self.folder.versions else _GONE
+            reason = _ON_REQUEST if asked else unwanted
             if slot.serving is None:
                 slot.idle_reason = reason
             elif asked or not awaited:
@@ -135,7 +138,8 @@ class ManagedModel:
 
     def _needs_load(self, version: str) -> bool:
         slot, folder = self.slots[version], self.folder.versions[version]
-        current = slot.serving is not None and slot.serving.digest == folder.digest
+        # A folder that changed between the look and the load gave another digest: only a new look tells that.
+        current = slot.serving is not None and (slot.serving.digest == folder.digest or slot.source == folder)
         failed = slot.failure is not None and slot.failure.stamp == folder.stamp
         return not current and not failed and slot.attempt is None
 
@@ -182,12 +186,12 @@ class ManagedModel:
         default = stable if stable in ready else (ready[-1] if ready else "")
         return ModelView(self.name, default, dict(self.aliases), versions)
 
-    def take_complaints(self) -> list[str]:
-        """One line for each thing to tell an operator; each is told once."""
+    def take_complaints(self) -> list[Event]:
+        """What to tell an operator; each thing is told once."""
         untold, self._untold = self._untold, []
         return untold
 
     def _complain(self, problem: str) -> None:
         if problem not in self._told:
             self._told.add(problem)
-            self._untold.append(f"{self.name}: {problem}")
+            self._untold.append(Event("warning", f"{self.name}: {problem}", model=self.name, reason=problem))

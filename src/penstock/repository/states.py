@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from penstock.errors import PenstockError, StatusError
+from penstock.errors import INTERNAL, PenstockError, StatusError
 from penstock.repository.layout import Stamp, VersionFolder
 
 
@@ -53,7 +53,7 @@ class Attempt:
 class Failure:
     """The last load's error, and the folder as it was then: the same files are not tried again unasked."""
 
-    error: Exception
+    error: BaseException
     folder: VersionFolder
 
     @property
@@ -63,16 +63,22 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """One line for callers, who need not know where the repository is."""
-        line = " ".join(str(self.error).split()) or type(self.error).__name__
-        line = line.replace(str(self.folder.path), f"{self.folder.model}/{self.folder.version}")
+        """One line to stand beside the version's name. Callers need not know where the repository is."""
+        line = " ".join(str(self.error).split())
+        if not isinstance(self.error, PenstockError):  # a bare KeyError('x') would read 'x'
+            line = f"{type(self.error).__name__}: {line}" if line else type(self.error).__name__
+        place = f"{self.folder.model}/{self.folder.version}"
+        line = line.replace(str(self.folder.path), place).removeprefix(f"{place}: ")
         return line.encode("utf-8", "replace").decode()  # it may quote a path that is not UTF-8
 
     def told(self) -> Exception:
-        """The error as callers see it: of the same kind, with the reason for its text."""
+        """The error as callers see it: of the same kind, with the version. INTERNAL for a defect."""
+        text = f"{self.folder.model}/{self.folder.version}: {self.reason}"
         if isinstance(self.error, StatusError):
-            return StatusError(self.error.status, self.reason)
-        return type(self.error)(self.reason) if isinstance(self.error, PenstockError) else self.error
+            return StatusError(self.error.status, text)
+        if isinstance(self.error, PenstockError):
+            return type(self.error)(text)
+        return StatusError(INTERNAL, text)
 
 
 class VersionSlot:
@@ -80,9 +86,10 @@ class VersionSlot:
 
     def __init__(self) -> None:
         self.serving: Loaded | None = None
+        self.source: VersionFolder | None = None  # the folder as it was when what serves was asked for
         self.attempt: Attempt | None = None
         self.failure: Failure | None = None
-        self.releasing = False
+        self.releasing = 0  # contents that were dropped and are not let go of yet
         self.idle_reason = "not loaded"  # why nothing serves, where nothing is under way and nothing failed
 
     @property
@@ -119,11 +126,13 @@ class VersionSlot:
 
     def succeed(self, loaded: Loaded) -> Loaded | None:
         """The load that was under way is what serves from now on. Gives what served before."""
+        assert self.attempt is not None
         before, self.serving = self.serving, loaded
+        self.source = self.attempt.folder
         self.attempt = self.failure = None
         return before
 
-    def fail(self, error: Exception) -> Failure:
+    def fail(self, error: BaseException) -> Failure:
         """The load that was under way failed; what serves goes on serving."""
         assert self.attempt is not None
         self.failure = Failure(error, self.attempt.folder)
@@ -135,9 +144,13 @@ class VersionSlot:
         self.attempt = None
 
     def drop(self, reason: str) -> Loaded | None:
-        """Nothing serves from now on. Gives what did; `releasing` until the caller has let go of it."""
+        """Nothing serves from now on. Gives what did; `releasing` until released() says that it is gone."""
         before, self.serving = self.serving, None
-        self.failure = None
-        self.releasing = before is not None
+        self.failure = self.source = None
+        self.releasing += before is not None
         self.idle_reason = reason
         return before
+
+    def released(self) -> None:
+        """What a drop() gave is let go of."""
+        self.releasing -= 1

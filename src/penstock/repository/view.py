@@ -1,8 +1,12 @@
-"""What callers see of the repository at one moment. Immutable: read from any thread without a lock."""
+"""What callers see of the repository at one moment. Immutable: read from any thread without a lock.
+
+A name that is unknown or not ready is told in the words of the data plane (ext/engine/snapshot.cc), so that
+callers read the same whether an inference or another RPC met it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +66,7 @@ class RepositoryView:
         """The model of that name; NotFoundError."""
         found = self.models.get(name)
         if found is None:
-            raise NotFoundError(f"unknown model '{name}'; {_there_are('models', self.models)}")
+            raise unknown_model(name)
         return found
 
     def resolve(self, name: str, version: str) -> tuple[str, Loaded]:
@@ -74,22 +78,22 @@ class RepositoryView:
         model = self.model(name)
         target = model.aliases.get(version, version) if version else model.default
         if not target:
-            reasons = "; ".join(f"version {seen.version}: {seen.reason}" for seen in model.versions.values())
-            raise StatusError(
-                UNAVAILABLE, f"no version of model '{name}' is ready ({reasons or 'it has none'})"
-            )
+            newest = "".join(f": {seen.reason}" for seen in list(model.versions.values())[-1:])
+            raise StatusError(UNAVAILABLE, f"model '{name}' has no version ready{newest}")
         seen = model.versions.get(target)
         if seen is None:
-            known = {*model.versions, *model.aliases}
-            raise NotFoundError(
-                f"model '{name}' has no version or alias '{version}'; {_there_are('versions', known)}"
-            )
+            raise unknown_version(name, version, {*model.versions, *model.aliases})
         if seen.loaded is None:
-            raise StatusError(UNAVAILABLE, f"version {target} of model '{name}' is not ready: {seen.reason}")
+            raise StatusError(UNAVAILABLE, f"model '{name}' version '{target}' is not ready: {seen.reason}")
         return target, seen.loaded
 
 
-def _there_are(what: str, names: Any) -> str:
-    listed = sorted(names)
-    shown = ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
-    return f"{what} here: {shown or 'none'}"
+def unknown_model(name: str) -> NotFoundError:
+    """For a name that no model has."""
+    return NotFoundError(f"model '{name}' is not hosted here; RepositoryIndex lists what is")
+
+
+def unknown_version(model: str, version: str, known: Iterable[str]) -> NotFoundError:
+    """For a name that is none of the model's versions and aliases, `known`."""
+    names = ", ".join(sorted(known)) or "none"
+    return NotFoundError(f"model '{model}' has no version or alias '{version}'; it has {names}")

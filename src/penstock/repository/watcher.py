@@ -7,16 +7,19 @@ between.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from penstock.errors import ServerError
-from penstock.repository import layout
+from penstock.log import Event
+from penstock.niceness import yield_to_serving
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.lifecycle import Lifecycle
 
 Folders = Mapping[str, ModelFolder]
+_PATIENCE_S = 5.0
+_log = logging.getLogger("penstock.repository")
 
 
 def settled(known: Folders, previous: Folders, current: Folders) -> dict[str, ModelFolder]:
@@ -56,40 +59,79 @@ def _settled_versions(old: ModelFolder, before: ModelFolder, now: ModelFolder) -
 class Watcher:
     """A thread that looks every `interval` seconds, from start() to stop()."""
 
-    def __init__(
-        self, root: Path, lifecycle: Lifecycle, *, interval: float, report: Callable[[str], None]
-    ) -> None:
-        self._root = root
+    def __init__(self, lifecycle: Lifecycle, *, interval: float, report: Callable[[Event], None]) -> None:
         self._lifecycle = lifecycle
         self._interval = interval
         self._report = report
+        self._previous: Folders = {}
+        self._trouble = ""  # what was told of the last look
+        self._waited_for: dict[str, str] = {}  # label of an incomplete version to what was told of it
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="penstock-watch", daemon=True)
 
     def start(self) -> None:
         """Begins to look."""
+        self._previous = self._lifecycle.folders()
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it, after the look that is under way."""
+        """Ends it, after the look that is under way; but waits for a disk that hangs only so long."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
 
     def _watch(self) -> None:
-        previous: Folders = self._lifecycle.folders()
-        trouble = ""
+        yield_to_serving()
         while not self._stopping.wait(self._interval):
             try:
-                current = layout.scan(self._root)
+                self._look()
             except ServerError as error:  # a file system that is away for a while must not unload anything
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self._report(trouble)
-                continue
-            trouble = ""
+                self._tell_of(Event("repository_unreadable", str(error), reason=str(error)))
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                line = f"looking at the repository failed, and is tried again: {reason}"
+                self._tell_of(Event("watch_failed", line, reason=reason))
+            else:
+                self._trouble = ""
+
+    def _look(self) -> None:
+        with self._lifecycle.looking() as current:
             known = self._lifecycle.folders()
-            believed = settled(known, previous, current)
+            believed = settled(known, self._previous, current)
             if believed != known:
                 self._lifecycle.adopt(believed)
-            previous = current
+        previous, self._previous = self._previous, current
+        self._tell_of_incomplete(previous, current)
+
+    def _tell_of_incomplete(self, previous: Folders, current: Folders) -> None:
+        """Versions that wait for files and do not grow any more: somebody may have to do something."""
+        waiting: dict[str, str] = {}
+        for name, model in current.items():
+            before = previous.get(name, ModelFolder(name)).versions
+            for version, folder in model.versions.items():
+                label = f"{name}:{version}"
+                if folder.incomplete and folder == before.get(version):
+                    waiting[label] = folder.incomplete
+                    if self._waited_for.get(label) != folder.incomplete:
+                        self._tell(
+                            Event(
+                                "version_incomplete",
+                                f"{label} is not complete and waits: {folder.incomplete}",
+                                model=name,
+                                version=version,
+                                reason=folder.incomplete,
+                            )
+                        )
+        self._waited_for = waiting
+
+    def _tell_of(self, trouble: Event) -> None:
+        """Once, however many looks meet it."""
+        if trouble != self._trouble:
+            self._trouble = str(trouble)
+            self._tell(trouble)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._report(event)
+        except Exception as error:
+            _log.error("%s (reporting that failed: %r)", event, error)

@@ -1,6 +1,7 @@
 """Takes the calls that the data plane hands over, has them answered, and turns errors into gRPC statuses.
 
-Slow methods (loads) run on threads of their own: however many wait there, metadata is answered at once.
+Slow methods (loads) run on threads of their own: however many wait there, metadata is answered at once. No
+error ends a thread: what goes wrong is that call's answer, and a line of the log.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,8 +25,11 @@ from penstock.errors import (
     PenstockError,
     StatusError,
 )
+from penstock.niceness import yield_to_serving
 
 _log = logging.getLogger("penstock.rpc")
+_DEFECT = "the server failed to answer; its log says why"
+_STOPS = "the server stops"
 _TAKE_S = 1.0  # how long one take() waits at most; stop() ends it sooner
 
 
@@ -69,7 +73,7 @@ def status_of(error: Exception) -> tuple[int, str]:
         return error.code, str(error)
     if isinstance(error, DecodeError):
         return INVALID_ARGUMENT, f"the request is not the protobuf message of this method: {error}"
-    return INTERNAL, "the server failed to answer; its log says why"
+    return INTERNAL, _DEFECT
 
 
 class Dispatcher:
@@ -94,7 +98,7 @@ class Dispatcher:
             threading.Thread(target=self._serve, name=f"penstock-rpc-{number}", daemon=True)
             for number in range(threads)
         ]
-        self._slow = ThreadPoolExecutor(slow_threads, thread_name_prefix="penstock-rpc-slow")
+        self._slow = ThreadPoolExecutor(slow_threads, "penstock-rpc-slow", yield_to_serving)
         self._slow_places = threading.BoundedSemaphore(slow_threads + max_slow_waiting)
 
     def start(self) -> None:
@@ -113,42 +117,68 @@ class Dispatcher:
             thread.join()
 
     def _serve(self) -> None:
+        yield_to_serving()
         while not self._stopping.is_set():
-            call = self._take(_TAKE_S)
+            try:
+                call = self._take(_TAKE_S)
+            except Exception:
+                _log.exception("no call could be taken")
+                self._stopping.wait(_TAKE_S)  # it may go on failing: not as fast as it can
+                continue
             if call is not None:
                 self._route(call)
 
     def _route(self, call: Call) -> None:
-        method = self._methods.get(call.method)
-        if method is None:
-            call.finish(UNIMPLEMENTED, f"nothing answers {call.method}")
-        elif not method.slow:
-            self._answer(call, method)
-        elif not self._slow_places.acquire(blocking=False):
-            call.finish(RESOURCE_EXHAUSTED, f"too many calls of {call.method} are waiting; try again later")
-        else:
-            self._hand_over(call, method)
+        try:
+            path = call.method
+            method = self._methods.get(path)
+            if method is None:
+                _finish(call, UNIMPLEMENTED, f"nothing answers {path}")
+            elif not method.slow:
+                _answer(call, method)
+            elif not self._slow_places.acquire(blocking=False):
+                _finish(call, RESOURCE_EXHAUSTED, f"too many calls of {path} are waiting; try again later")
+            else:
+                self._hand_over(call, method)
+        except Exception:
+            _log.exception("a call could not be routed")
+            _finish(call, INTERNAL, _DEFECT)
 
     def _hand_over(self, call: Call, method: Method) -> None:
-        def answer() -> None:
-            try:
-                self._answer(call, method)
-            finally:
-                self._slow_places.release()
-
-        try:
-            self._slow.submit(answer)
-        except RuntimeError:  # stop() was faster
+        def ended(done: Future[None]) -> None:
             self._slow_places.release()
-            call.finish(*status_of(StatusError(UNAVAILABLE, "the server stops")))
+            if done.cancelled():
+                _finish(call, UNAVAILABLE, _STOPS)
 
-    def _answer(self, call: Call, method: Method) -> None:
         try:
-            reply = method.reply(call.message)
-        except Exception as error:
-            status, message = status_of(error)
-            if status == INTERNAL:
-                _log.exception("%s failed", call.method)
-            call.finish(status, message)
+            job = self._slow.submit(_answer, call, method)
+        except RuntimeError:  # stop() was faster, or no thread can be had
+            self._slow_places.release()
+            _finish(call, UNAVAILABLE, _STOPS)
         else:
-            call.finish(OK, "", reply)
+            job.add_done_callback(ended)
+
+
+def _answer(call: Call, method: Method) -> None:
+    """Finishes the call, whatever the method does."""
+    try:
+        reply = method.reply(call.message)
+    except Exception as error:
+        status, message = status_of(error)
+        if status == INTERNAL:
+            _log.exception("%s failed", call.method)
+        _finish(call, status, message)
+    else:
+        _finish(call, OK, "", reply)
+
+
+def _finish(call: Call, status: int, message: str, reply: bytes | None = None) -> None:
+    """Hands the answer over; INTERNAL where that one cannot be."""
+    try:
+        call.finish(status, message, reply)
+    except Exception:
+        _log.exception("an answer with status %d could not be handed over", status)
+        try:
+            call.finish(INTERNAL, _DEFECT)
+        except Exception:
+            _log.exception("nor could INTERNAL")  # the data plane answers for a call that is dropped

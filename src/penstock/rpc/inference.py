@@ -162,14 +162,10 @@ def _row_bytes(datatype: str, shape: Sequence[int]) -> int:
 
 def _statistics(model: str, version: str, loaded: Loaded) -> Message:
     """In Triton's sense: inference_count is rows, execution_count runs of the model, the durations count
-    requests.
-
-    What a request's time is spent on beside the stages is waiting for its turn: `queue`.
+    requests. `queue` is the wait from a request's arrival to its turn on the loop.
     """
     total = loaded.core.counters()
     answered = total["requests"]
-    prepare = total["decode_ns"] + total["transform_ns"]
-    waited = total["request_ns"] - prepare - total["execute_ns"] - total["encode_ns"]
     duration = _proto.StatisticDuration
     return _message(
         _proto.ModelStatistics,
@@ -181,10 +177,8 @@ def _statistics(model: str, version: str, loaded: Loaded) -> Message:
         inference_stats=_proto.InferStatistics(
             success=duration(count=answered, ns=total["request_ns"]),
             fail=duration(count=total["failures"], ns=total["failure_ns"]),
-            # The counters are read one by one while the server counts on: a difference may come out below
-            # zero.
-            queue=duration(count=answered, ns=max(0, waited)),
-            compute_input=duration(count=answered, ns=prepare),
+            queue=duration(count=answered, ns=total["queue_ns"]),
+            compute_input=duration(count=answered, ns=total["decode_ns"] + total["transform_ns"]),
             compute_infer=duration(count=answered, ns=total["execute_ns"]),
             compute_output=duration(count=answered, ns=total["encode_ns"]),
         ),

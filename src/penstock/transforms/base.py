@@ -72,6 +72,10 @@ class Transform(ABC):
         where = "" if column is None else f"column {column!r}: "
         return TransformError(f"{self.kind}: {where}{message}")
 
+    def step_name(self, columns: Sequence[str]) -> str:
+        """What messages call a kernel call on these columns."""
+        return f"{self.kind}({', '.join(columns)})"
+
     def check_datatypes(self, datatypes: Mapping[str, str]) -> None:
         """TransformError when a column is of a datatype that this transform does not read."""
         for column in self.columns:

@@ -50,4 +50,4 @@ class Cyclic(Transform):
         """One call for all columns."""
         outputs = tuple(out for column in self.columns for out in self.outputs(column, datatypes[column]))
         period = np.full(len(self.columns), self.period)
-        return [Step(f"{self.kind}({', '.join(self.columns)})", "cyclic", (period,), self.columns, outputs)]
+        return [Step(self.step_name(self.columns), "cyclic", (period,), self.columns, outputs)]

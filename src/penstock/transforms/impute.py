@@ -133,7 +133,7 @@ class Impute(Transform):
             fills = self._fill_arrays(columns, text)
             state = (*fills, flagged)
             kernel = "impute_text" if text else "impute_number"
-            steps.append(Step(f"{self.kind}({', '.join(columns)})", kernel, state, columns, outputs))
+            steps.append(Step(self.step_name(columns), kernel, state, columns, outputs))
         return steps
 
     def _fill_arrays(self, columns: Sequence[str], text: bool) -> tuple[Array, ...]:

@@ -69,7 +69,7 @@ class Standardize(Transform):
         """One call for all columns."""
         outputs = tuple((column, "FP64") for column in self.columns)
         state = (self._mean, self._scale)
-        return [Step(f"{self.kind}({', '.join(self.columns)})", "standardize", state, self.columns, outputs)]
+        return [Step(self.step_name(self.columns), "standardize", state, self.columns, outputs)]
 
     def arrays(self) -> dict[str, Array]:
         """`mean` and `scale`, FP64 [columns]."""

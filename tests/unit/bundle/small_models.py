@@ -35,12 +35,13 @@ def onnx_model(
     inputs: Sequence[tuple[str, int, Sequence[int | str | None]]],
     outputs: Sequence[tuple[str, int, Sequence[int | str | None]]],
     initializers: Sequence[onnx.TensorProto] = (),
+    opset: int = 17,
 ) -> onnx.ModelProto:
     def infos(tensors: Sequence[tuple[str, int, Sequence[int | str | None]]]) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(name, kind, list(shape)) for name, kind, shape in tensors]
 
     graph = helper.make_graph(list(nodes), "graph", infos(inputs), infos(outputs), list(initializers))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def linear(rows: int | None = None, columns: int = 3) -> onnx.ModelProto:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import safetensors.numpy
 from onnx import TensorProto, helper
 from small_models import COLUMNS, booster, flights, linear, mixed, onnx_model
 
@@ -194,15 +195,79 @@ def test_examples_beyond_max_rows_are_recorded_in_batches(tmp_path: Path) -> Non
     assert manifest_of(bundle)["golden"]["rows"] == 7
 
 
-def test_a_model_whose_answer_has_no_rows_is_refused(tmp_path: Path) -> None:
-    total = onnx_model(
-        [helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)],
+def summary() -> onnx.ModelProto:
+    """x FP32 [rows, 2] to outputs that are not its rows, and one that is: `same`."""
+    return onnx_model(
+        [
+            helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+            helper.make_node("ReduceMax", ["x", "rows"], ["most"], keepdims=0),
+            helper.make_node("NonZero", ["x"], ["where"]),
+            helper.make_node("Identity", ["x"], ["same"]),
+            helper.make_node("Cast", ["total"], ["text"], to=TensorProto.STRING),
+        ],
         [("x", TensorProto.FLOAT, [None, 2])],
-        [("y", TensorProto.FLOAT, [])],
+        [
+            ("total", TensorProto.FLOAT, []),
+            ("most", TensorProto.FLOAT, [2]),
+            ("where", TensorProto.INT64, [2, None]),
+            ("same", TensorProto.FLOAT, [None, 2]),
+            ("text", TensorProto.STRING, []),
+        ],
+        [helper.make_tensor("rows", TensorProto.INT64, [1], [0])],
+        opset=18,
     )
-    with pytest.raises((ModelError, GoldenError), match="y"):
-        build(tmp_path, total, examples={"x": np.ones((2, 2))})
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_outputs_that_are_not_rows_are_recorded_whole_and_answered(tmp_path: Path, rows: int) -> None:
+    x = np.arange(2.0 * rows, dtype=np.float32).reshape(rows, 2)
+    bundle = build(tmp_path, summary(), examples={"x": x})
+    assert manifest_of(bundle)["golden"]["rows"] == rows
+    answer = penstock.load(bundle).predict({"x": x})
+    assert answer["total"].shape == ()
+    assert answer["total"] == x.sum()
+    assert answer["most"].tolist() == x.max(axis=0).tolist()
+    assert answer["where"].tolist() == np.array(np.nonzero(x)).tolist()
+    assert answer["same"].tolist() == x.tolist()
+    assert float(answer["text"][()]) == x.sum()
+
+
+def test_outputs_that_are_not_rows_need_no_examples(tmp_path: Path) -> None:
+    bundle = build(tmp_path, summary())
+    assert penstock.load(bundle).predict({"x": np.ones((3, 2))})["total"] == 6
+
+
+def test_examples_of_more_than_one_run_are_refused_where_outputs_are_not_rows(tmp_path: Path) -> None:
+    words = r"output 'total' has the shape \[\] for 2 rows; expected one row .* examples that fit one run, here at most 2"  # noqa: E501
+    with pytest.raises(GoldenError, match=words):
+        build(tmp_path, summary(), examples={"x": np.ones((3, 2))}, max_rows=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "value", "words"),
+    [
+        ("output/total", (), 7.0, r"golden examples, output 'total': expected 7\.0, got 6\.0"),
+        ("output/most", (1,), 7.0, r"golden examples, output 'most'\[1\]: expected 7\.0, got 3\.0"),
+        ("output/where", (0, 2), 7, r"golden examples, output 'where'\[0\]\[2\]: expected 7, got 1"),
+        ("output/same", (1, 0), 7.0, r"golden example 1, output 'same'\[0\]: expected 7\.0, got 2\.0"),
+        ("output.text/text", (0,), ord("7"), r"golden examples, output 'text': expected b'7', got b'6'"),
+    ],
+)
+def test_every_output_is_compared_rows_or_not(
+    tmp_path: Path, key: str, at: tuple[int, ...], value: float, words: str
+) -> None:
+    bundle = build(tmp_path, summary(), examples={"x": np.arange(4.0).reshape(2, 2)})
+    file = Path(bundle.path) / "golden.safetensors"
+    arrays = {name: array.copy() for name, array in safetensors.numpy.load_file(file).items()}
+    arrays[key][at] = value
+    data = safetensors.numpy.save(arrays)
+    file.write_bytes(data)
+    manifest = manifest_of(bundle)
+    manifest["files"][file.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (Path(bundle.path) / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(GoldenError, match=words):
+        penstock.load(bundle.path)
 
 
 def test_a_model_that_refuses_invented_values_asks_for_examples(tmp_path: Path) -> None:

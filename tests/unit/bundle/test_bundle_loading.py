@@ -16,7 +16,8 @@ from small_models import booster, flights, linear
 import penstock
 from penstock import _proto
 from penstock.bundle.archive import pack, unpack
-from penstock.bundle.golden import WARM_UP_RUNS, run_batches
+from penstock.bundle.examples import rows_of
+from penstock.bundle.golden import WARM_UP_RUNS, infer
 from penstock.bundle.loading import open_bundle
 from penstock.errors import BundleError, ConfigError, GoldenError, ModelError, PenstockError
 
@@ -78,14 +79,15 @@ def test_a_matrix_of_all_columns_is_answered_too(path: Path, dtype: type[np.floa
 def test_opening_warms_up_without_counting_as_served(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
 
-    def counted(core: Any, manifest: Any, arrays: Any, rows: int) -> Any:
-        ran.append(rows)
-        return run_batches(core, manifest, arrays, rows)
+    def counted(core: Any, name: str, version: str, inputs: Any, arrays: Any) -> Any:
+        ran.append(rows_of(arrays))
+        return infer(core, name, version, inputs, arrays)
 
-    monkeypatch.setattr("penstock.bundle.golden.run_batches", counted)
+    monkeypatch.setattr("penstock.bundle.golden.infer", counted)
     counters = open_bundle(path).core.counters()
     # The examples one by one, once as a batch, and the warm-up.
-    assert len(ran) >= 2 + min(WARM_UP_RUNS, 1)
+    assert ran[:6] == [1, 1, 1, 1, 1, 5]
+    assert 1 <= len(ran[6:]) <= WARM_UP_RUNS
     assert counters["requests"] == counters["failures"] == 0
 
 

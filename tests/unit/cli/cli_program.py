@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-PROGRAM = [sys.executable, "-c", "from penstock.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "penstock"]
 
 
 class Run(Protocol):

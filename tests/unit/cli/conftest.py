@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,11 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 
     def call(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
+        logger = logging.getLogger("penstock")
+        before = (logger.handlers, logger.level, logger.propagate)
         with pytest.raises(SystemExit) as stopped:
             main([str(argument) for argument in arguments])
+        logger.handlers, logger.level, logger.propagate = before
         out, err = capfd.readouterr()
         return int(stopped.value.code or 0), out, err
 

@@ -12,7 +12,13 @@ from penstock.bundle.manifest import digest_of, parse_manifest
 
 TRANSFORMS = {
     "inputs": [["hour", "INT64"]],
-    "transforms": [{"kind": "cyclic", "parameters": {"columns": ["hour"], "period": 24}, "learned": {}}],
+    "transforms": [
+        {"kind": "cyclic", "parameters": {"columns": ["hour"], "period": 24}, "learned": {}},
+        {
+            "kind": "ordinal",
+            "parameters": {"columns": ["c"], "missing_value": {"float": "nan"}, "drop": None},
+        },
+    ],
 }
 
 
@@ -71,6 +77,7 @@ def test_inspect_shows_what_a_bundle_is(run: Run, bundle: Path) -> None:
         ["input", "hour", "INT64", "[-1]"],
         ["output", "prediction", "FP64", "[-1]"],
         ["cyclic", "hour", "period", "24"],
+        ["ordinal", "c", "missing_value", "nan"],
         ["model.txt", "500", hashlib.sha256(b"tree\n" * 100).hexdigest()],
     ):
         assert expected in lines
@@ -130,7 +137,9 @@ def test_what_is_there_is_replaced_only_on_demand(run: Run, bundle: Path, tmp_pa
     assert code == 1
     assert "--overwrite" in err
     assert run("bundle", "pack", bundle, archive, "--overwrite")[0] == 0
-    assert run("bundle", "unpack", archive, "--repository", tmp_path / "repository")[0] == 1
+    code, _, err = run("bundle", "unpack", archive, "--repository", tmp_path / "repository")
+    assert code == 1
+    assert "(--overwrite) to replace it" in err
     assert run("bundle", "unpack", archive, "--repository", tmp_path / "repository", "--overwrite")[0] == 0
 
 
@@ -142,6 +151,30 @@ def test_a_damaged_archive_leaves_nothing_behind(run: Run, bundle: Path, tmp_pat
     assert code == 1
     assert str(archive) in err
     assert not (tmp_path / "other" / "delay").exists()
+
+
+def test_a_key_of_lineage_is_given_once(run: Run, tmp_path: Path) -> None:
+    for first, second in (("a=1", "a=2"), ("a.b=1", "a=2"), ("a=1", "a.b=2")):
+        code, _, err = run(
+            "bundle", "build", "--model", "m", "--name", "m", "--version", "1",
+            "--repository", tmp_path, "--lineage", first, "--lineage", second,
+        )  # fmt: skip
+        assert code == 2
+        assert "'a' of" in err
+        assert "has a value already" in err
+
+
+def test_a_model_that_does_not_load_is_told_once(run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"\x08\x08 nothing more")
+    code, _, err = run(
+        "bundle", "build", "--model", model, "--name", "m", "--version", "1", "--repository", tmp_path
+    )
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("penstock: ONNX Runtime cannot load the model: ")
+    assert last.count("ONNX Runtime") == 1
+    assert str(tmp_path) not in last
 
 
 @pytest.mark.parametrize("assignment", ["author", "=Ann", "metrics.=1", ".auc=1"])

@@ -77,3 +77,21 @@ def test_a_setting_that_cannot_be_is_refused_before_anything_starts(run: Run, tm
     assert (code, out) == (1, "")
     assert "server.port" in err
     assert "did you mean host" in err
+
+
+def test_the_package_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"penstock {penstock.__version__}\n")
+
+
+def test_kubernetes_variables_are_told_of_and_passed_over(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SERVER_PORT", "tcp://10.0.0.1:8001")
+    code, _, err = run("serve", "--repository", tmp_path / "nowhere")
+    assert code == 1
+    warning, refusal = err.splitlines()
+    assert "WARNING penstock.config ignored PENSTOCK_SERVER_PORT=tcp://10.0.0.1:8001: Kubernetes" in warning
+    assert "nowhere cannot be read" in refusal

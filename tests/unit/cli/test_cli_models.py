@@ -46,7 +46,17 @@ def test_a_refusal_is_shown_in_the_servers_words(run: Run, address: str) -> None
     assert err == "penstock: unloading is not allowed; set repository.allow_load_unload\n"
 
 
-@pytest.mark.parametrize("target", [":3", "delay:", ""])
+@pytest.mark.parametrize("command", [("models",), ("load", "delay"), ("unload", "delay:1")], ids=" ".join)
+def test_without_a_server_the_error_says_what_to_do(run: Run, command: tuple[str, ...]) -> None:
+    code, out, err = run(*command, "--server", "127.0.0.1:1", "--timeout", 5)
+    assert (code, out) == (1, "")
+    assert err == (
+        "penstock: no server answers at 127.0.0.1:1 (Connection refused); `penstock serve` starts one, "
+        "--server names another address\n"
+    )
+
+
+@pytest.mark.parametrize("target", [":3", "delay:", "", "delay:3:4"])
 def test_a_target_that_is_none_is_wrong_use(run: Run, target: str) -> None:
     code, _, err = run("load", target)
     assert code == 2
@@ -80,7 +90,7 @@ def test_an_alias_is_set_moved_and_taken_away(run: Run, repository: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (("delay", "champion=9"), 1, "has no version '9'"),
+        (("delay", "champion=9"), 1, "it has: 2, 3"),
         (("other", "champion=2"), 1, "has no model 'other'"),
         (("delay", "champion="), 1, "has no alias 'champion'"),
         (("../delay", "champion=2"), 1, "'../delay' cannot be used"),

@@ -15,6 +15,7 @@ from inference_peer import PeerServer, started
 import penstock
 from penstock.client import AsyncClient, Client
 from penstock.client.answers import ModelState, TensorSpec
+from penstock.client.status import UnreachableError, status_error
 from penstock.errors import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -176,11 +177,47 @@ def test_an_operation_ends_with_its_timeout(client: Blocking, peer: PeerServer, 
 
 def test_without_a_server_the_error_names_the_address(connect: Callable[..., Blocking]) -> None:
     client = connect("127.0.0.1:1", timeout=5)
-    with pytest.raises(StatusError, match=r"no server answers at 127\.0\.0\.1:1") as caught:
+    with pytest.raises(StatusError, match=r"no server answers at 127\.0\.0\.1:1 ") as caught:
         client.server_metadata()
+    assert isinstance(caught.value, UnreachableError)
+    assert str(caught.value).endswith("(Connection refused); `penstock serve` starts one")
     assert caught.value.status == UNAVAILABLE
     assert client.is_live() is False
     assert client.is_ready() is False
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:8001: Failed to connect "
+            "to remote host: connect: No route to host (113)",
+            "no server answers at a:1 (No route to host (113)); `penstock serve` starts one",
+        ),
+        (
+            "errors resolving a:1: [field:hostname lookup error:address lookup failed for a:1: Domain name "
+            "not found]",
+            "no server answers at a:1 (Domain name not found); `penstock serve` starts one",
+        ),
+        (
+            "DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS: Timeout",
+            "no server answers at a:1 (Timeout); `penstock serve` starts one",
+        ),
+        (
+            "Stream removed (sendmsg: Broken pipe)",
+            "the connection to a:1 broke before the answer came (Broken pipe): the server may have stopped",
+        ),
+        (
+            "Socket closed",
+            "the connection to a:1 broke before the answer came (Socket closed): the server may have stopped",
+        ),
+        ("model 'm' has no version ready: it loads", "model 'm' has no version ready: it loads"),
+    ],
+)
+def test_what_grpcio_says_of_a_lost_server_is_told_in_plain_words(words: str, told: str) -> None:
+    error = status_error(UNAVAILABLE, words, "a:1")
+    assert (error.status, str(error)) == (UNAVAILABLE, told)
+    assert isinstance(error, UnreachableError) == told.startswith("no server")
 
 
 def test_what_the_server_and_its_models_are_is_told_in_plain_values(client: Blocking) -> None:
@@ -243,7 +280,7 @@ def test_a_stream_survives_a_refused_batch_where_errors_are_wanted_as_results(cl
 
 
 def test_a_batch_that_cannot_be_sent_ends_the_stream_with_its_own_error(client: Blocking) -> None:
-    with pytest.raises(InputError, match="also needs 'b', 'word'"):
+    with pytest.raises(InputError, match="The data has no 'b', 'word'"):
         client.stream("delay", [DATA, {"a": [1.0]}])
 
 

@@ -27,7 +27,7 @@ shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)
 
 @st.composite
 def numeric(draw: st.DrawFn) -> tuple[str, np.ndarray[Any, Any]]:
-    datatype = draw(st.sampled_from(sorted(DTYPES)))
+    datatype = draw(st.sampled_from(sorted(set(DTYPES) - {"BF16"})))
     return datatype, draw(hnp.arrays(DTYPES[datatype], draw(shapes)))
 
 
@@ -39,6 +39,13 @@ def test_numbers_come_back_from_their_raw_form_bit_for_bit(case: tuple[str, np.n
     back = from_raw("x", datatype, array.shape, raw)
     assert back.dtype == DTYPES[datatype]
     np.testing.assert_array_equal(back, array)
+
+
+def test_bf16_travels_as_its_bits_and_comes_back_as_float32() -> None:
+    raw = np.asarray(to_raw(np.array([[0x3F80, 0xC000]], np.uint16), "BF16")).tobytes()
+    assert raw == bytes.fromhex("803f00c0")
+    back = from_raw("x", "BF16", [1, 2], raw)
+    assert (back.dtype, back.tolist()) == (np.float32, [[1.0, -2.0]])
 
 
 def test_a_big_endian_or_strided_array_is_sent_little_endian_and_packed() -> None:
@@ -61,23 +68,6 @@ def test_a_string_of_zero_bytes_keeps_its_length() -> None:
 def test_a_number_among_strings_is_refused_by_its_value_and_type() -> None:
     with pytest.raises(InputError, match=r"got 7 of type int"):
         raw_bytes(["a", 7])  # type: ignore[list-item]
-
-
-@given(hnp.arrays(np.dtype("<f4"), st.integers(0, 20)))
-def test_bf16_rounds_to_the_nearest_value_and_keeps_nan_and_infinity(array: np.ndarray[Any, Any]) -> None:
-    back = from_raw("x", "BF16", array.shape, np.asarray(to_raw(array, "BF16")).tobytes())
-    np.testing.assert_array_equal(np.isnan(back), np.isnan(array))
-    normal = np.isfinite(array) & (np.abs(array) > 2.0**-126) & (np.abs(array) < 3e38)
-    error = np.abs(back[normal].astype("f8") - array[normal]) / np.abs(array[normal])
-    assert np.all(error <= 2.0**-8)
-    np.testing.assert_array_equal(back[np.isinf(array)], array[np.isinf(array)])
-
-
-def test_bf16_breaks_ties_to_even() -> None:
-    # 1 + 2**-8 lies halfway between 1 and 1 + 2**-7; 1 + 3 * 2**-8 between 1 + 2**-7 and 1 + 2**-6.
-    values = np.array([1 + 2**-8, 1 + 3 * 2**-8], "f4")
-    back = from_raw("x", "BF16", [2], np.asarray(to_raw(values, "BF16")).tobytes())
-    assert back.tolist() == [1.0, 1 + 2**-6]
 
 
 parameters = st.dictionaries(

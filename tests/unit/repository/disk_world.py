@@ -16,6 +16,7 @@ from typing import Any
 
 from penstock.config import ModelSection
 from penstock.errors import BundleError
+from penstock.log import Event
 from penstock.repository.layout import VersionFolder
 from penstock.repository.lifecycle import Lifecycle
 
@@ -69,6 +70,7 @@ class Loader:
     """Loads what DiskRepository.put wrote. `hold(label)` makes loads wait until `release(label)`."""
 
     loads: list[str] = field(default_factory=list)
+    before: Callable[[VersionFolder], None] | None = None  # called as a load begins
     gates: dict[str, threading.Event] = field(default_factory=dict)
 
     def hold(self, label: str) -> None:
@@ -79,6 +81,8 @@ class Loader:
 
     def __call__(self, folder: VersionFolder) -> Bundle:
         label = f"{folder.model}:{folder.version}"
+        if self.before is not None:
+            self.before(folder)
         content = (folder.path / "model.bin").read_text()
         digest = hashlib.sha256((folder.path / "bundle.json").read_bytes()).hexdigest()
         self.loads.append(label)
@@ -113,7 +117,10 @@ class World:
         self.loader = Loader()
         self.settings: dict[str, ModelSection] = {}
         self.snapshots: list[Snapshot] = []
-        self.lines: list[str] = []
+        self.lines: list[Event] = []
+        self.looks: list[Path] = []  # model folders that were read
+        self.broken_pipe = False  # reports fail
+        self.unpublishable = False  # publishing fails
         self.lifecycle = Lifecycle(
             root,
             settings=lambda name: self.settings.get(name, ModelSection()),
@@ -124,13 +131,22 @@ class World:
         )
 
     def publish(self, models: Any, ready: bool) -> None:
+        if self.unpublishable:
+            raise ValueError("not to be published")
         shown = {
             name: (default, dict(aliases), dict(versions)) for name, default, aliases, versions in models
         }
         self.snapshots.append(Snapshot(ready, shown))
 
-    def report(self, line: str) -> None:
-        self.lines.append(line)
+    def report(self, event: Event) -> None:
+        if self.broken_pipe:
+            raise BrokenPipeError
+        self.lines.append(event)
+
+    def event(self, kind: str) -> Event:
+        """The only one of its kind."""
+        (found,) = [event for event in self.lines if event.kind == kind]
+        return found
 
     @property
     def now(self) -> Snapshot:

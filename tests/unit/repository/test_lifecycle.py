@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import logging
+import re
 import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from disk_world import WAIT_S, World, touch
 
 from penstock.config import ModelSection
-from penstock.errors import UNAVAILABLE, BundleError, NotFoundError, StatusError
+from penstock.errors import INTERNAL, UNAVAILABLE, BundleError, NotFoundError, ServerError, StatusError
+from penstock.log import Event
+from penstock.repository import layout
+from penstock.repository.layout import VersionFolder
 
 
 def test_the_highest_version_is_served_and_the_others_say_why_they_are_not(world: World) -> None:
@@ -145,7 +155,7 @@ def test_removed_folders_are_unloaded_and_forgotten(world: World) -> None:
     world.scan()
     world.wait(lambda: "delay" not in world.now.models)
     assert set(world.now.models) == {"fare"}
-    assert any(line.startswith("delay:1 unloaded") for line in world.lines)
+    assert "delay:1 unloaded (its folder is gone)" in world.lines
 
 
 def test_all_and_named_policies_and_a_count_are_followed(world: World) -> None:
@@ -262,19 +272,24 @@ def test_after_a_model_was_unloaded_only_the_version_that_is_named_comes_back(wo
     assert sorted(world.now.serving("delay")) == ["1"]
 
 
-def test_a_load_of_what_is_not_there_says_so(world: World) -> None:
+def test_a_load_of_what_is_not_there_says_so_in_the_words_of_the_data_plane(world: World) -> None:
     world.disk.put("delay", "1")
+    world.disk.alias("delay", champion="1")
     world.scan()
-    with pytest.raises(NotFoundError, match="there is no model 'fare'"):
-        world.lifecycle.load("fare")
-    with pytest.raises(NotFoundError, match=r"there is no model '\.\./delay'"):
-        world.lifecycle.load("../delay")
-    with pytest.raises(NotFoundError, match="model 'delay' has no version '7'"):
-        world.lifecycle.load("delay", "7")
-    with pytest.raises(NotFoundError, match="unknown model 'fare'"):
-        world.lifecycle.unload("fare")
-    with pytest.raises(NotFoundError, match="model 'delay' has no version '7'"):
-        world.lifecycle.unload("delay", "7")
+    for change in (world.lifecycle.load, world.lifecycle.unload):
+        for name in ("fare", "../delay", ""):
+            words = f"model '{name}' is not hosted here; RepositoryIndex lists what is"
+            with pytest.raises(NotFoundError, match=f"^{re.escape(words)}$"):
+                change(name)
+        words = "model 'delay' has no version or alias '7'; it has 1, champion"
+        with pytest.raises(NotFoundError, match=f"^{words}$"):
+            change("delay", "7")
+    (world.disk.root / "empty").mkdir()
+    with pytest.raises(
+        NotFoundError, match=r"^model 'empty' has no version that its policy wants; it has none$"
+    ):
+        world.lifecycle.load("empty")
+    assert set(world.states()) == {"delay:1"}
 
 
 def test_a_load_picks_up_a_folder_that_no_scan_saw(world: World) -> None:
@@ -360,9 +375,6 @@ def test_loads_unloads_and_scans_from_many_threads_end_in_one_consistent_state(w
 
 
 def test_five_hundred_reloads_keep_nothing_of_the_versions_before(world: World) -> None:
-    import gc
-    import weakref
-
     kept: list[weakref.ref[object]] = []
     for number in range(500):
         world.disk.put("delay", "1", f"content {number}")
@@ -377,3 +389,297 @@ def test_five_hundred_reloads_keep_nothing_of_the_versions_before(world: World) 
     world.lifecycle.close()
     gc.collect()
     assert sum(ref() is not None for ref in kept) <= 1
+
+
+def started(work: Callable[[], Any]) -> tuple[threading.Thread, list[Exception]]:
+    """Does it on a thread of its own; its error, if it raised one."""
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="asker")
+    thread.start()
+    return thread, errors
+
+
+def freed_on(world: World, version: str) -> list[str]:
+    """Gets the name of the thread that frees what serves, once it does."""
+    names: list[str] = []
+    serving = world.lifecycle.view.resolve("delay", version)[1]
+    weakref.finalize(serving, lambda: names.append(threading.current_thread().name))
+    return names
+
+
+def test_what_is_unloaded_is_freed_after_it_is_unpublished_and_on_a_thread_nobody_waits_for(
+    world: World,
+) -> None:
+    world.disk.put("delay", "1")
+    world.disk.put("delay", "2")
+    world.scan()
+    freed = freed_on(world, "2")
+    freed_when_published: list[bool] = []
+    publish = world.publish
+
+    def slow_publish(models: Any, ready: bool) -> None:
+        if "2" not in {v for m in models for v, core in m[3].items() if not isinstance(core, str)}:
+            threading.Event().wait(0.2)  # long enough for another thread to free it too early
+            freed_when_published.append(bool(freed))
+        publish(models, ready)
+
+    world.lifecycle._publish = slow_publish
+    world.lifecycle.unload("delay", "2")
+    world.quiet()
+    gc.collect()
+    assert freed_when_published[0] is False
+    assert freed == ["penstock-release_0"]
+    assert world.states()["delay:2"] == "UNAVAILABLE"
+
+
+def test_what_is_unloaded_does_not_wait_behind_loads(world: World) -> None:
+    world.disk.put("delay", "1")
+    world.scan()
+    freed = freed_on(world, "1")
+    for model in ("a", "b", "c"):
+        world.disk.put(model, "1")
+        world.loader.hold(f"{model}:1")
+    world.lifecycle.scan()
+    world.wait(lambda: len(world.loader.loads) == 4)  # every loading thread is taken
+    world.lifecycle.unload("delay")
+    world.wait(lambda: world.states()["delay:1"] == "UNAVAILABLE")
+    assert freed == ["penstock-release_0"]
+
+
+def test_a_version_that_is_replaced_is_freed_the_same_way(world: World) -> None:
+    world.disk.put("delay", "1", "first")
+    world.scan()
+    freed = freed_on(world, "1")
+    world.disk.put("delay", "1", "second")
+    world.scan()
+    world.wait(lambda: bool(freed))
+    assert freed == ["penstock-release_0"]
+
+
+def test_the_start_is_over_only_when_all_of_it_was_told(world: World) -> None:
+    world.disk.put("delay", "1")
+    told = threading.Event()
+    report = world.report
+
+    def slow_report(event: Event) -> None:
+        assert told.wait(WAIT_S)
+        report(event)
+
+    world.lifecycle._report = slow_report
+    world.lifecycle.scan()
+    world.wait(lambda: world.now.ready)
+    assert not world.lifecycle.wait_settled(0.05)
+    told.set()
+    assert world.lifecycle.wait_settled(WAIT_S)
+    assert world.event("version_ready").startswith("delay:1 ready in ")
+
+
+def test_events_are_told_in_the_order_in_which_they_happened(world: World) -> None:
+    world.disk.put("delay", "1")
+    world.scan()
+    report = world.report
+    first = threading.Event()
+
+    def report_that_holds_up_the_first(event: Event) -> None:
+        if event.kind == "version_unloaded" and not first.is_set():
+            first.set()
+            threading.Event().wait(0.2)  # long enough for another thread to overtake
+        report(event)
+
+    world.lifecycle._report = report_that_holds_up_the_first
+    thread, errors = started(lambda: world.lifecycle.unload("delay"))
+    assert first.wait(WAIT_S)
+    world.lifecycle.load("delay")
+    thread.join(WAIT_S)
+    world.quiet()
+    assert errors == []
+    assert [event.kind for event in world.lines[-2:]] == ["version_unloaded", "version_ready"]
+
+
+def test_events_carry_what_their_lines_say_as_fields(world: World) -> None:
+    folder = world.disk.put("delay", "1")
+    world.disk.put("fare", "1", "bad")
+    world.scan()
+    digest = world.lifecycle.view.resolve("delay", "1")[1].digest
+    ready = world.event("version_ready")
+    assert {**ready.fields, "ms": 0} == {
+        "model": "delay",
+        "version": "1",
+        "ms": 0,
+        "digest": digest,
+        "executor": "a test model",
+        "inputs": 1,
+    }
+    assert f"ready in {float(str(ready.fields['ms'])):.0f} ms" in ready
+    assert world.event("version_refused").fields == {
+        "model": "fare",
+        "version": "1",
+        "reason": "model.bin of fare:1 is bad",
+        "still_serving": False,
+    }
+    world.lifecycle.unload("delay")
+    assert world.event("version_unloaded").fields == {
+        "model": "delay",
+        "version": "1",
+        "reason": "unloaded on request",
+    }
+    assert folder.exists()
+
+
+def test_a_load_reads_the_folder_of_its_model_alone(world: World) -> None:
+    for model in ("delay", "fare"):
+        world.disk.put(model, "1")
+    world.scan()
+    world.looks.clear()
+    world.lifecycle.load("delay")
+    assert world.looks == [world.disk.root, world.disk.root / "delay"]
+
+
+@pytest.mark.parametrize("how", ["scan", "load"])
+def test_a_disk_that_takes_its_time_holds_up_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    world.disk.put("delay", "1")
+    world.disk.put("fare", "1")
+    world.scan()
+    reading, go_on = threading.Event(), threading.Event()
+    really = layout.scan_model
+
+    def slow_scan(path: Path, *limits: Any) -> layout.ModelFolder:
+        reading.set()
+        assert go_on.wait(WAIT_S)
+        return really(path, *limits)
+
+    monkeypatch.setattr(layout, "scan_model", slow_scan)
+    asker, _ = started(world.lifecycle.scan if how == "scan" else lambda: world.lifecycle.load("delay"))
+    assert reading.wait(WAIT_S)
+    other, errors = started(lambda: world.lifecycle.unload("fare"))
+    other.join(WAIT_S / 2)
+    stuck = other.is_alive()
+    go_on.set()
+    asker.join(WAIT_S)
+    other.join(WAIT_S)
+    assert not stuck
+    assert errors == []
+
+
+def test_a_look_from_before_a_load_does_not_undo_it(world: World) -> None:
+    world.disk.put("delay", "1")
+    world.scan()
+    with world.lifecycle.looking() as folders:
+        world.disk.put("delay", "2", "new")
+        asker, errors = started(lambda: world.lifecycle.load("delay"))
+        asker.join(0.1)
+        world.lifecycle.adopt(folders)
+    asker.join(WAIT_S)
+    assert errors == []
+    assert world.now.serving("delay") == {"2": "new"}
+
+
+def test_a_folder_that_cannot_be_read_now_is_not_called_unknown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.disk.put("delay", "1")
+    world.disk.alias("delay", champion="1")
+    world.scan()
+
+    def unreadable(path: Path, *limits: Any) -> layout.ModelFolder:
+        return layout.ModelFolder(path.name, problem=f"{path} cannot be read: Input/output error")
+
+    monkeypatch.setattr(layout, "scan_model", unreadable)
+    world.lifecycle.load("delay", "champion")  # it serves, and that is all that was asked for
+    with pytest.raises(ServerError, match="folder of model 'delay' cannot be read") as refused:
+        world.lifecycle.load("delay", "2")
+    assert str(world.disk.root) not in str(refused.value)
+    assert world.now.serving("delay") == {"1": "good"}
+    assert world.now.models["delay"][1] == {"champion": "1"}
+
+
+def test_a_version_hides_an_alias_of_its_name_from_loads_too(world: World) -> None:
+    for version in ("1", "2"):
+        world.disk.put("delay", version)
+    world.disk.alias("delay", **{"1": "2"})
+    world.scan()
+    world.lifecycle.load("delay", "1")
+    assert sorted(world.now.serving("delay")) == ["1", "2"]
+
+
+def test_a_report_that_fails_changes_nothing_and_the_log_has_the_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.broken_pipe = True
+    world.disk.put("delay", "1")
+    with caplog.at_level(logging.ERROR, "penstock.repository"):
+        world.scan()
+        world.lifecycle.unload("delay")
+    assert "delay:1 unloaded (unloaded on request) (reporting that failed: BrokenPipeError())" in caplog.text
+    assert world.lifecycle.wait_settled(WAIT_S)
+    world.lifecycle.load("delay")
+    assert world.now.serving("delay") == {"1": "good"}
+
+
+class Panic(BaseException):
+    """What a library in Rust raises for a defect of its own: no Exception."""
+
+
+@pytest.mark.parametrize("error", [Panic("index out of bounds"), KeyError("weights"), MemoryError()])
+def test_a_load_that_ends_in_a_defect_is_refused_like_any_other(world: World, error: BaseException) -> None:
+    def fail(folder: VersionFolder) -> None:
+        if folder.model == "cursed":
+            raise error
+
+    world.loader.before = fail
+    world.disk.put("cursed", "1")
+    world.disk.put("delay", "1")
+    world.scan()
+    assert world.states() == {"cursed:1": "FAILED", "delay:1": "READY"}
+    reason = world.now.versions("cursed")["1"]
+    assert reason == ": ".join(filter(None, [type(error).__name__, str(error)]))
+    assert world.event("version_refused").fields["reason"] == reason
+    with pytest.raises(StatusError, match=re.escape(reason)) as refused:
+        world.lifecycle.load("cursed")
+    assert refused.value.status == INTERNAL
+
+
+def test_a_load_whose_outcome_could_not_be_published_does_not_call_it_done(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.disk.put("delay", "1")
+    world.scan()
+    world.disk.put("delay", "2")
+    world.loader.hold("delay:2")
+    asker, errors = started(lambda: world.lifecycle.load("delay"))
+    world.wait(lambda: "delay:2" in world.loader.loads)
+    world.unpublishable = True
+    with caplog.at_level(logging.ERROR, "penstock.repository"):
+        world.loader.release("delay:2")
+        asker.join(WAIT_S)
+    world.unpublishable = False
+    assert [str(error) for error in errors] == ["not to be published"]
+    assert "what became of loading delay:2 could not be published" in caplog.text
+    assert world.now.serving("delay") == {"1": "good"}
+    world.scan()
+    assert sorted(world.now.serving("delay")) == ["2"]
+
+
+def test_files_that_change_between_the_look_and_the_load_are_not_loaded_over_and_over(world: World) -> None:
+    def change(folder: VersionFolder) -> None:
+        world.disk.put("delay", "1", f"content {len(world.loader.loads)}")
+
+    world.disk.put("delay", "1")
+    world.loader.before = change
+    world.scan()
+    world.lifecycle.adopt(world.lifecycle.folders())
+    world.quiet()
+    assert world.loader.loads == ["delay:1"]
+    world.loader.before = None
+    world.disk.put("delay", "1", "new")
+    world.scan()
+    assert world.now.serving("delay") == {"1": "new"}

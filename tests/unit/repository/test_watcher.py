@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from disk_world import World
+import pytest
+from disk_world import WAIT_S, World
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.repository import layout
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.watcher import Watcher, settled
 
@@ -60,7 +66,7 @@ def test_a_model_that_cannot_be_read_keeps_what_was_known() -> None:
 def test_a_growing_folder_is_loaded_once_it_is_whole_and_a_removed_one_is_unloaded(world: World) -> None:
     world.disk.put("delay", "1", "good 1")
     world.scan()
-    watcher = Watcher(world.disk.root, world.lifecycle, interval=0.02, report=world.report)
+    watcher = Watcher(world.lifecycle, interval=0.02, report=world.report)
     watcher.start()
     try:
         folder = world.disk.put("delay", "2", "good 2")
@@ -82,7 +88,7 @@ def test_a_growing_folder_is_loaded_once_it_is_whole_and_a_removed_one_is_unload
 def test_a_repository_that_is_away_for_a_while_unloads_nothing(world: World) -> None:
     world.disk.put("delay", "1", "good 1")
     world.scan()
-    watcher = Watcher(world.disk.root, world.lifecycle, interval=0.02, report=world.report)
+    watcher = Watcher(world.lifecycle, interval=0.02, report=world.report)
     watcher.start()
     try:
         aside = world.disk.root.with_name("aside")
@@ -95,3 +101,102 @@ def test_a_repository_that_is_away_for_a_while_unloads_nothing(world: World) -> 
         assert sum("cannot be read" in line for line in world.lines) == 1
     finally:
         watcher.stop()
+
+
+@contextmanager
+def watching(world: World) -> Iterator[None]:
+    watcher = Watcher(world.lifecycle, interval=0.02, report=world.report)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+
+
+def test_whatever_goes_wrong_in_a_look_is_told_once_and_the_next_look_comes(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.scan()
+
+    class Cursed(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            raise KeyError(f"no settings for\n{name}")
+
+    with watching(world):
+        world.settings = Cursed()
+        world.disk.put("fare", "1")
+        world.wait(lambda: any("looking at the repository failed" in line for line in world.lines))
+        looks = len(world.looks)
+        world.wait(lambda: len(world.looks) > looks + 3)
+        world.settings = {}
+        world.wait(lambda: world.now.serving("fare") == {"1": "good"})
+    (line,) = [line for line in world.lines if "looking at the repository failed" in line]
+    assert "KeyError" in line
+    assert "fare" in line
+    assert "\n" not in line
+    assert world.now.serving("delay") == {"1": "good 1"}
+
+
+def test_a_report_that_fails_does_not_end_the_watching(world: World) -> None:
+    world.scan()
+    world.broken_pipe = True
+    with watching(world):
+        aside = world.disk.root.with_name("aside")
+        world.disk.root.rename(aside)
+        looks = len(world.looks)
+        world.wait(lambda: len(world.looks) > looks + 3)
+        aside.rename(world.disk.root)
+        world.disk.put("delay", "1")
+        world.wait(lambda: world.now.serving("delay") == {"1": "good"})
+
+
+def test_a_version_that_stays_incomplete_is_told_once_with_what_it_waits_for(world: World) -> None:
+    world.scan()
+    with watching(world):
+        folder = world.disk.put("delay", "1", "good")
+        world.wait(lambda: world.now.serving("delay") == {"1": "good"})
+        half = world.disk.put("delay", "2", "good 2")
+        (half / "model.bin").write_text("go")
+        line = "delay:2 is not complete and waits: model.bin has 2 bytes, bundle.json says 6"
+        world.wait(lambda: line in world.lines)
+        looks = len(world.looks)
+        world.wait(lambda: len(world.looks) > looks + 3)
+        assert world.lines.count(line) == 1
+        (half / "model.bin").write_text("good 2")
+        world.wait(lambda: world.now.serving("delay") == {"2": "good 2"})
+    assert folder.exists()
+
+
+def test_a_manifest_that_nobody_can_read_is_refused_and_not_waited_for(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.scan()
+    with watching(world):
+        (world.disk.root / "delay" / "2").mkdir()
+        (world.disk.root / "delay" / "2" / "bundle.json").mkdir()
+        world.wait(lambda: any(line.startswith("delay:2 refused: ") for line in world.lines))
+    assert world.now.serving("delay") == {"1": "good 1"}
+    assert world.states()["delay:2"] == "FAILED"
+
+
+def test_a_disk_that_hangs_does_not_keep_the_watcher_from_stopping(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.scan()
+    monkeypatch.setattr("penstock.repository.watcher._PATIENCE_S", 0.05)
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def model_folders(root: Path) -> list[Path]:
+        hangs.set()
+        assert go_on.wait(WAIT_S)
+        return []
+
+    monkeypatch.setattr(layout, "model_folders", model_folders)
+    watcher = Watcher(world.lifecycle, interval=0.02, report=world.report)
+    watcher.start()
+    assert hangs.wait(WAIT_S)
+    stopper = threading.Thread(target=lambda: (watcher.stop(), world.lifecycle.close()))
+    stopper.start()
+    stopper.join(WAIT_S / 2)
+    stuck = stopper.is_alive()
+    go_on.set()
+    stopper.join()
+    assert not stuck

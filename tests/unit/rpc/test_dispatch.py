@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from penstock import _proto, errors
 from penstock.rpc.dispatch import Dispatcher, Method, status_of
 
 WAIT_S = 10.0
+DEFECT = "the server failed to answer; its log says why"
 QUICK, SLOW = "/test.Service/Quick", "/test.Service/Slow"
 
 
@@ -22,9 +24,14 @@ class RecordedCall:
 
     method: str
     message: bytes
+    unfit: int = 0  # answers that cannot be handed over before one can
     finished: queue.SimpleQueue[tuple[int, str, bytes | None]] = field(default_factory=queue.SimpleQueue)
 
     def finish(self, status: int, message: str, reply: bytes | None = None) -> None:
+        if self.unfit:
+            self.unfit -= 1
+            raise MemoryError
+        message.encode()
         self.finished.put((status, message, reply))
 
     def outcome(self) -> tuple[int, str, bytes | None]:
@@ -36,15 +43,19 @@ class Plane:
 
     def __init__(self) -> None:
         self.calls: queue.SimpleQueue[RecordedCall] = queue.SimpleQueue()
+        self.failures = 0  # take()s that fail before one does not
 
     def take(self, timeout: float) -> RecordedCall | None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the plane is gone for a moment")
         try:
             return self.calls.get(timeout=min(timeout, 0.01))
         except queue.Empty:
             return None
 
-    def ask(self, method: str, message: bytes = b"") -> RecordedCall:
-        call = RecordedCall(method, message)
+    def ask(self, method: str, message: bytes = b"", unfit: int = 0) -> RecordedCall:
+        call = RecordedCall(method, message, unfit)
         self.calls.put(call)
         return call
 
@@ -123,6 +134,67 @@ def test_an_error_that_nobody_foresaw_is_internal_and_its_traceback_is_in_the_lo
     assert status == errors.INTERNAL
     assert "secret" not in message
     assert "ZeroDivisionError: a secret" in caplog.text
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_an_answer_that_cannot_be_handed_over_is_internal_and_ends_no_thread(
+    serve: Serve, caplog: pytest.LogCaptureFixture, slow: bool
+) -> None:
+    def refuse(request: Any) -> Any:
+        raise errors.NotFoundError("no file \udcff.txt")  # a path that is not UTF-8, and cannot be sent
+
+    plane = serve({QUICK: _method(refuse, slow=slow), SLOW: _method(slow=slow)}, threads=1, slow_threads=1)
+    with caplog.at_level(logging.ERROR, "penstock.rpc"):
+        assert plane.ask(QUICK, REQUEST).outcome() == (errors.INTERNAL, DEFECT, None)
+        plane.ask(SLOW, REQUEST, unfit=2)  # not even INTERNAL: nothing more can be done for it
+        assert plane.ask(SLOW, REQUEST).outcome()[0] == errors.OK
+    assert "an answer with status 5 could not be handed over" in caplog.text
+    assert "UnicodeEncodeError" in caplog.text
+
+
+def test_answers_without_a_method_are_guarded_too(serve: Serve) -> None:
+    plane = serve({QUICK: _method()}, threads=1)
+    assert plane.ask("/nothing", unfit=1).outcome() == (errors.INTERNAL, DEFECT, None)
+    assert plane.ask(QUICK, REQUEST).outcome()[0] == errors.OK
+
+
+def test_a_plane_that_fails_to_give_a_call_is_asked_again(
+    serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.rpc.dispatch._TAKE_S", 0.01)
+    with caplog.at_level(logging.ERROR, "penstock.rpc"):
+        plane = serve({QUICK: _method()}, threads=1)
+        plane.failures = 3
+        end = time.monotonic() + WAIT_S
+        while plane.failures and time.monotonic() < end:
+            time.sleep(0.005)
+        assert plane.ask(QUICK, REQUEST).outcome()[0] == errors.OK
+    assert "no call could be taken" in caplog.text
+
+
+def test_slow_calls_that_wait_when_the_server_stops_are_told_so() -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait(request: Any) -> Any:
+        begun.set()
+        assert gate.wait(WAIT_S)
+        return _named(request)
+
+    plane = Plane()
+    dispatcher = Dispatcher(plane.take, {SLOW: _method(wait, slow=True)}, threads=1, slow_threads=1)
+    dispatcher.start()
+    running = plane.ask(SLOW, REQUEST)
+    assert begun.wait(WAIT_S)
+    waiting = plane.ask(SLOW, REQUEST)
+    while not plane.calls.empty():
+        time.sleep(0.005)
+    quick = plane.ask("/nothing")  # answered after the one before it was handed over
+    assert quick.outcome()[0] == errors.UNIMPLEMENTED
+    dispatcher.stop()
+    dispatcher.join()
+    assert waiting.outcome() == (errors.UNAVAILABLE, "the server stops", None)
+    gate.set()
+    assert running.outcome()[0] == errors.OK
 
 
 def test_slow_calls_however_many_hold_up_no_quick_one(serve: Serve) -> None:

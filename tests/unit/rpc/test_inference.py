@@ -16,8 +16,9 @@ from penstock.rpc.inference import EXTENSIONS, ModelInformation
 COLUMNS = [("carrier", "BYTES", (-1,)), ("distance", "FP32", (-1,))]
 PREDICTION = [("prediction", "FP64", (-1,))]
 COUNTERS = {
-    "requests": 10, "failures": 2, "rows": 70, "executions": 7, "request_ns": 1000, "decode_ns": 100,
-    "transform_ns": 200, "execute_ns": 300, "encode_ns": 50, "failure_ns": 40, "last_unix_ms": 1234567,
+    "requests": 10, "failures": 2, "rows": 70, "executions": 7, "request_ns": 1000, "queue_ns": 350,
+    "decode_ns": 100, "transform_ns": 200, "execute_ns": 300, "encode_ns": 50, "failure_ns": 40,
+    "last_unix_ms": 1234567,
 }  # fmt: skip
 
 
@@ -106,16 +107,24 @@ def test_an_empty_version_is_the_default_and_aliases_are_versions_too() -> None:
 
 def test_unknown_names_are_not_found_and_say_what_there_is() -> None:
     info = information(model(v1=loaded(Core())))
-    with pytest.raises(NotFoundError, match="unknown model 'fare'; models here: delay"):
+    with pytest.raises(
+        NotFoundError, match=r"^model 'fare' is not hosted here; RepositoryIndex lists what is$"
+    ):
         metadata(info, "fare")
-    with pytest.raises(NotFoundError, match="no version or alias '9'; versions here: 1, champion"):
+    with pytest.raises(
+        NotFoundError, match=r"^model 'delay' has no version or alias '9'; it has 1, champion$"
+    ):
         metadata(info, version="9")
 
 
 def test_a_version_that_is_not_ready_is_unavailable_and_says_why() -> None:
-    info = information(model(v1="corrupt LightGBM text"))
-    for version in ("1", "champion", ""):
-        with pytest.raises(StatusError, match="corrupt LightGBM text") as refused:
+    info = information(model(v1="corrupt LightGBM text", v2="loading"))
+    for version, words in (
+        ("1", "model 'delay' version '1' is not ready: corrupt LightGBM text"),
+        ("champion", "model 'delay' version '1' is not ready: corrupt LightGBM text"),
+        ("", "model 'delay' has no version ready: loading"),
+    ):
+        with pytest.raises(StatusError, match=f"^{words}$") as refused:
             metadata(info, version=version)
         assert refused.value.status == UNAVAILABLE
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from penstock import transforms as t
-from penstock.errors import TransformError
+from penstock.errors import InputError, TransformError
 
 NAN = float("nan")
 
@@ -113,6 +115,27 @@ def test_ordinal_makes_nan_of_missing_unless_told_otherwise() -> None:
     np.testing.assert_array_equal(t.Features([t.Ordinal("x")]).fit_transform(frame)[:, 0], [0, NAN, 1])
     told = t.Ordinal("x", missing_value=-5)
     np.testing.assert_array_equal(t.Features([told]).fit_transform(frame)[:, 0], [0, -5, 1])
+
+
+def test_the_defaults_for_categories_are_scikit_learns_but_that_one_hot_ignores_unknown_values() -> None:
+    rows = [["AA"], ["UA"], [NAN]]
+    ordinal = t.Features([t.Ordinal("x")]).fit({"x": ["AA", "UA", None]})
+    assert_array_equal(
+        ordinal.transform({"x": ["UA", None]}), OrdinalEncoder().fit(rows).transform([["UA"], [NAN]])
+    )
+    with pytest.raises(InputError, match="row 0"):
+        ordinal.transform({"x": ["B6"]})
+    with pytest.raises(ValueError, match="unknown categories"):
+        OrdinalEncoder().fit(rows).transform([["B6"]])
+
+    one_hot = t.Features([t.OneHot("x")]).fit({"x": ["AA", "UA", None]})
+    encoder = OneHotEncoder(sparse_output=False).fit(rows)
+    assert_array_equal(one_hot.transform({"x": ["UA", None]}), encoder.transform([["UA"], [NAN]]))
+    assert one_hot.output_names == ["x=AA", "x=UA", "x_missing"]
+    assert encoder.get_feature_names_out(["x"]).tolist() == ["x_AA", "x_UA", "x_nan"]
+    assert_array_equal(one_hot.transform({"x": ["B6"]}), [[0, 0, 0]])
+    with pytest.raises(ValueError, match="unknown categories"):
+        encoder.transform([["B6"]])
 
 
 def test_a_constant_column_is_centred_and_keeps_its_scale() -> None:
