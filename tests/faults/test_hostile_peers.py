@@ -175,7 +175,8 @@ class TestMemory:
 
     @pytest.fixture
     def limited(self, start_server: StartServer) -> ServerProcess:
-        server = start_server(settings={"limits": self.LIMITS})
+        # One loop: what each keeps for its next requests would depend on which one gets a peer.
+        server = start_server(settings={"limits": self.LIMITS, "server": {"loops": 1}})
         # What one honest peer makes it allocate is no leak.
         with WirePeer(server.port) as peer:
             for stream in range(1, 21, 2):
@@ -274,11 +275,17 @@ class TestMemory:
             for peer in peers:
                 peer.close()
 
-        round_trip()
-        grew = self.grown(limited, lambda: [round_trip() for _ in range(4)])
+        def round_trips(count: int) -> None:
+            for _ in range(count):
+                round_trip()
+
+        round_trips(3)
+        grew = self.grown(limited, lambda: round_trips(12))
         assert_serves(limited)
         if not wrapped():
-            assert grew < 16 * MIB  # 32 MB of answers were held, four times over
+            # 32 MB of answers were held, twelve times over. What the allocator keeps of it for the next
+            # time varies by some 20 MB from round to round, and does not add up.
+            assert grew < 32 * MIB
 
     def test_a_peer_that_reads_nothing_for_too_long_is_closed_on(self, start_server: StartServer) -> None:
         server = start_server(settings={"limits": {"stall_timeout_s": 0.5}})
