@@ -110,7 +110,7 @@ cdef extern from "executor/executor.h" namespace "penstock::executor" nogil:
     cdef cppclass CExecutor "penstock::executor::Executor":
         SpecsView inputs()
         SpecsView outputs()
-        string describe()
+        string describe() except +
 
 
 cdef extern from "executor/onnx.h" namespace "penstock::executor" nogil:
@@ -149,7 +149,7 @@ cdef extern from "engine/version.h" namespace "penstock::engine" nogil:
     cdef cppclass CVersion "penstock::engine::Version":
         const Inputs& inputs()
         SpecsView outputs()
-        vector[pair[string, int64_t]] counters()
+        vector[pair[string, int64_t]] counters() except +
 
 
 cdef extern from "net/options.h" namespace "penstock::net" nogil:
@@ -193,7 +193,7 @@ cdef extern from "net/server.h" namespace "penstock::net" nogil:
         cbool drain(int64_t)
         void stop()
         const shared_ptr[Bridge]& bridge()
-        vector[pair[string, int64_t]] counters()
+        vector[pair[string, int64_t]] counters() except +
 
 
 cdef extern from "bindings/batch.h" namespace "penstock::bindings" nogil:

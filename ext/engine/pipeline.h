@@ -27,6 +27,16 @@ struct InferCall {
 
 // What goes out. The pieces live in the arena or in `execution`, `id` in the message.
 struct InferAnswer {
+  // As new, but for the room that it has. Before the arena is reset, and the version let go.
+  void clear() noexcept {
+    pieces = {};
+    bytes = 0;
+    id = {};
+    hosted = nullptr;
+    execution.clear();
+    version.reset();
+  }
+
   // Takes a share of the version where a piece may be the model's memory. Only for an answer that is kept:
   // the count of shares is one for all threads, which is too dear to write to on each request.
   void keep_version() {

@@ -33,6 +33,13 @@ struct alignas(64) Lane {
 
 // One run's results and when its stages ended.
 struct Execution {
+  void clear() noexcept {
+    results.release();
+    rows = 0;
+    transformed_ns = 0;
+    executed_ns = 0;
+  }
+
   executor::Results results;
   std::int64_t rows = 0;
   std::int64_t transformed_ns = 0;

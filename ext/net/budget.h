@@ -8,7 +8,7 @@
 namespace penstock::net {
 
 // One a server, for all its loops; each connection has a share (below).
-class Budget {
+class alignas(64) Budget {
  public:
   explicit Budget(std::size_t limit) noexcept : limit_(static_cast<std::int64_t>(limit)) {}
 
@@ -18,7 +18,7 @@ class Budget {
  private:
   friend class BudgetShare;
   const std::int64_t limit_;
-  std::atomic<std::int64_t> used_{0};
+  alignas(64) std::atomic<std::int64_t> used_{0};  // written to: not beside what every request reads
 };
 
 // What one connection holds of it. Used by its loop alone. Small changes are not told to the budget, so that

@@ -13,6 +13,9 @@ namespace {
 
 // Reads in one turn; a peer that sends without end then lets the others have theirs.
 constexpr int kReadsPerTurn = 4;
+// A read's size: it bounds the calls that one turn works on. Larger while a large message comes in.
+constexpr std::size_t kTurnBytes = 16 * 1024;
+constexpr std::size_t kBulkBytes = 256 * 1024;
 // Between the notice of a drain and its last word: calls sent before the notice arrived are still taken.
 constexpr std::int64_t kDrainNoticeNs = 50'000'000;
 // A drain waits for a streaming call that has nothing to answer as long as this after its last message.
@@ -35,24 +38,27 @@ Connection::Connection(std::unique_ptr<Transport> transport, const Options& opti
       session_(options, methods, handler, deadlines, traffic, budget, id),
       opened_ns_(monotonic_ns()),
       read_ns_(opened_ns_),
-      moved_ns_(opened_ns_),
       busy_ns_(opened_ns_) {}
 
 bool Connection::read(std::span<std::byte> buffer) {
   if (linger_ns_ != 0) return read_on(buffer);
   for (int turn = 0; turn < kReadsPerTurn; ++turn) {
-    const Moved moved = transport_->read(buffer);
+    const std::span<std::byte> room = buffer.first(std::min(buffer.size(), bulk_ ? kBulkBytes : kTurnBytes));
+    const Moved moved = transport_->read(room);
     if (moved.state == Io::kBlocked) break;
     if (moved.state == Io::kClosed) return false;
     Traffic::add(traffic_.bytes_in, static_cast<std::int64_t>(moved.bytes));
     read_ns_ = monotonic_ns();
+    const std::uint64_t handled = session_.handled();
     const std::size_t first = std::min(first_bytes_.size() - first_size_, moved.bytes);
     if (first > 0) {
       std::memcpy(first_bytes_.data() + first_size_, buffer.data(), first);
       first_size_ += first;
     }
     if (!session_.feed(buffer.first(moved.bytes), read_ns_)) return refuse_preface();
-    if (moved.bytes < buffer.size()) break;
+    bulk_ = session_.handled() == handled;
+    // The calls that came are answered before more is read, and other connections have their turn.
+    if (!bulk_ || moved.bytes < room.size()) break;
   }
   return flush();
 }
@@ -97,6 +103,7 @@ bool Connection::refuse_preface() {
 bool Connection::flush() {
   if (linger_ns_ != 0) return true;
   const bool alive = send();
+  session_.arm_deadlines();
   session_.tell_budget();
   return alive;
 }
@@ -124,15 +131,6 @@ bool Connection::send() {
   }
   if (session_.done() || (session_.draining() && session_.open().empty())) return linger();
   return true;
-}
-
-// Whether the peer took anything of what waits for it since this was asked last. Control frames do not count
-// where its window is what holds the answers back: it could keep them here for ever with pings.
-bool Connection::answers_move() {
-  const Outbox& outbox = session_.outbox();
-  if (outbox.size() == 0 && session_.queued() == 0) return true;
-  const std::uint64_t moved = outbox.size() > 0 ? outbox.written() : session_.framed();
-  return std::exchange(moved_, moved) != moved;
 }
 
 bool Connection::finish_stalled_requests(std::int64_t now_ns) {
@@ -180,9 +178,12 @@ bool Connection::tick(std::int64_t now_ns) {
     flush();
     return false;
   }
-  if (answers_move()) {
-    moved_ns_ = now_ns;
-  } else if (passed(moved_ns_, options_.stall_timeout, now_ns)) {
+  // Written bytes count control frames, too: a peer whose window is shut is seen by the other.
+  const bool socket_stalls =
+      socket_.stalled(session_.outbox().written(), session_.outbox().size(), options_.stall_timeout, now_ns);
+  const bool window_stalls =
+      window_.stalled(session_.framed(), session_.queued(), options_.stall_timeout, now_ns);
+  if (socket_stalls || window_stalls) {
     Traffic::add(traffic_.offenders, 1);
     session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
     flush();
@@ -213,6 +214,15 @@ void Connection::drain(std::int64_t now_ns) {
   if (drain_ns_ != 0 || linger_ns_ != 0) return;
   drain_ns_ = now_ns;
   session_.drain_notice();
+}
+
+void Connection::cut_off() {
+  if (linger_ns_ != 0) return;
+  for (Stream* stream : session_.open()) {
+    session_.finish(*stream, {Code::kUnavailable, "the server stopped before the call was complete"});
+  }
+  session_.drain();
+  flush();
 }
 
 }  // namespace penstock::net

@@ -1,6 +1,7 @@
 // Connection: one peer's transport and session, and its timeouts.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,26 @@
 #include "net/transport.h"
 
 namespace penstock::net {
+
+// Whether a peer takes what waits for it: a part of it again and again, however slowly, but no slower than
+// kPart a timeout.
+class Progress {
+ public:
+  // `taken` so far, `waiting` beyond that. Asked several times a second.
+  bool stalled(std::uint64_t taken, std::size_t waiting, std::int64_t timeout, std::int64_t now_ns) noexcept {
+    if (waiting == 0 || taken >= goal_ || since_ns_ == 0) {
+      goal_ = taken + std::min(waiting, kPart);
+      since_ns_ = now_ns;
+    }
+    return timeout > 0 && now_ns - since_ns_ > timeout;
+  }
+
+ private:
+  static constexpr std::size_t kPart = 256 * 1024;
+
+  std::uint64_t goal_ = 0;
+  std::int64_t since_ns_ = 0;
+};
 
 // Owned by a loop, used by its thread alone. After any call that returns false it is to be destroyed.
 class Connection {
@@ -33,13 +54,14 @@ class Connection {
 
   // Stops taking calls; closes once those in flight are answered.
   void drain(std::int64_t now_ns);
+  // Ends what is still open, as far as the socket takes it at once. The last call.
+  void cut_off();
 
  private:
   bool refuse_preface();
   bool send();
   bool linger();
   bool read_on(std::span<std::byte> buffer);
-  bool answers_move();
   bool finish_stalled_requests(std::int64_t now_ns);
   bool finish_idle_streams(std::int64_t now_ns);
 
@@ -51,8 +73,9 @@ class Connection {
   std::size_t first_size_ = 0;
   std::int64_t opened_ns_;
   std::int64_t read_ns_;
-  std::int64_t moved_ns_;  // when answers last moved, or none waited
-  std::uint64_t moved_ = 0;
+  Progress socket_;       // of what was written to the socket
+  Progress window_;       // of what the peer's windows let through
+  bool bulk_ = false;     // what came last was part of something larger
   std::int64_t busy_ns_;  // when a call was last open
   std::int64_t drain_ns_ = 0;
   std::int64_t linger_ns_ = 0;  // since all was said

@@ -54,7 +54,7 @@ class SpareAnswers {
 void GiveBack::operator()(HeldAnswer* held) const noexcept {
   std::unique_ptr<HeldAnswer> owner(held);
   if (spare == nullptr || spare->spare_.size() == SpareAnswers::kMost) return;
-  owner->answer = {};  // before the arena that it lies in
+  owner->answer.clear();  // before the arena that it lies in
   owner->arena.reset();
   spare->spare_.push_back(std::move(owner));
 }

@@ -137,7 +137,12 @@ void Loop::run() {
     expire(now_ns_);
     if (now_ns_ >= next_tick_ns_) tick(now_ns_);
   }
-  connections_.clear();
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    at = attend(at, [](Connection& connection) {
+      connection.cut_off();
+      return false;
+    });
+  }
   listeners_.clear();
   std::vector<Task> left;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
@@ -280,8 +285,7 @@ void Loop::expire(std::int64_t now_ns) {
     deadlines_.erase(deadlines_.begin());
     stream.timer.reset();
     attend(connections_.find(stream.session->connection()), [&](Connection& connection) {
-      connection.session().finish(
-          stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
+      connection.session().expire(stream);
       return connection.flush();
     });
   }
@@ -319,6 +323,8 @@ void Loop::answer(const BridgedCall& call, Status status, const std::string& rep
 
 void Loop::drain() {
   draining_ = true;
+  // Those whose handshake is done have been promised a server: they hear of the drain like the others.
+  for (const Listener& listener : listeners_) accept(listener);
   watch_listeners(false);
   listeners_.clear();
   listen_again_ns_ = 0;

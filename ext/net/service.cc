@@ -11,12 +11,26 @@
 namespace penstock::net {
 namespace {
 
+constexpr std::size_t kMaxServiceName = 255;
+constexpr const char* kStopping = "the server is stopping";
+
 // The names under which the server as a whole answers health checks.
 bool is_server(std::string_view service) noexcept {
   return service.empty() || service == "inference.GRPCInferenceService" || service == "grpc.health.v1.Health";
 }
 
 }  // namespace
+
+struct Service::Clearing {
+  explicit Clearing(Service& of) noexcept : service(of) {}
+  Clearing(const Clearing&) = delete;
+  Clearing& operator=(const Clearing&) = delete;
+  ~Clearing() {
+    service.answer_.clear();
+    service.arena_.reset();
+  }
+  Service& service;
+};
 
 const engine::Snapshot& Service::snapshot() { return *reader_.get(); }
 
@@ -54,30 +68,26 @@ void Service::on_closed(Stream& stream) noexcept {
 }
 
 void Service::infer(Stream& stream, std::span<const std::byte> message) {
-  arena_.reset();
-  engine::InferAnswer answer;
-  const engine::InferCall call{message, stream.heard_ns, stream.deadline_ns, true, false};
-  Status status = engine::infer(snapshot(), loop_, call, arena_, &answer);
-  if (status.is_ok()) send_answer(stream, answer);
+  const Clearing at_end(*this);
+  const engine::InferCall call{message, stream.arrived_ns, stream.deadline_ns, true, false};
+  Status status = engine::infer(snapshot(), loop_, call, arena_, &answer_);
+  if (status.is_ok()) send_answer(stream);
   stream.session->finish(stream, std::move(status));
 }
 
 void Service::stream_infer(Stream& stream, std::span<const std::byte> message) {
-  arena_.reset();
-  engine::InferAnswer answer;
-  const engine::InferCall call{message, stream.heard_ns, stream.deadline_ns, true, true};
-  const Status status = engine::infer(snapshot(), loop_, call, arena_, &answer);
-  if (status.is_ok()) return send_answer(stream, answer);
-  const std::span<const std::byte> error =
-      codec::encode_stream_error(status.message(), answer.id, codec::kPrefixBytes, arena_);
-  send_framed(stream, error);
+  const Clearing at_end(*this);
+  const engine::InferCall call{message, stream.arrived_ns, stream.deadline_ns, true, true};
+  const Status status = engine::infer(snapshot(), loop_, call, arena_, &answer_);
+  if (status.is_ok()) return send_answer(stream);
+  send_framed(stream, codec::encode_stream_error(status.message(), answer_.id, codec::kPrefixBytes, arena_));
 }
 
-void Service::send_answer(Stream& stream, engine::InferAnswer& answer) {
-  if (answer.bytes < Message::kCopyBelow) {
+void Service::send_answer(Stream& stream) {
+  if (answer_.bytes < Message::kCopyBelow) {
     std::vector<std::byte> bytes = stream.session->buffer();
-    bytes.reserve(answer.bytes);
-    for (const codec::Piece& piece : answer.pieces) {
+    bytes.reserve(answer_.bytes);
+    for (const codec::Piece& piece : answer_.pieces) {
       bytes.insert(bytes.end(), piece.bytes.begin(), piece.bytes.end());
     }
     return stream.session->send(stream, Message(std::move(bytes)));
@@ -85,8 +95,8 @@ void Service::send_answer(Stream& stream, engine::InferAnswer& answer) {
   // The answer keeps the arena that it lies in; the next request gets another one.
   HeldAnswerPtr held = spare_.take();
   std::swap(held->arena, arena_);
-  answer.keep_version();
-  held->answer = std::move(answer);
+  std::swap(held->answer, answer_);
+  held->answer.keep_version();
   stream.session->send(stream, Message(std::move(held)));
 }
 
@@ -145,7 +155,16 @@ void Service::health_check(Stream& stream, std::span<const std::byte> message) {
 void Service::health_watch(Stream& stream, std::span<const std::byte> message) {
   std::string_view service;
   Status status = codec::decode_health_check_request(message, &service);
+  if (status.is_ok() && service.size() > kMaxServiceName) {
+    status =
+        invalid_argument("a service name of " + std::to_string(service.size()) +
+                         " bytes came; no model's name is longer than " + std::to_string(kMaxServiceName));
+  }
   if (!status.is_ok()) return stream.session->finish(stream, std::move(status));
+  if (shared_.draining.load(std::memory_order_relaxed)) {
+    send_framed(stream, codec::FramedReply::health(codec::ServingStatus::kNotServing).bytes());
+    return stream.session->finish(stream, {Code::kUnavailable, kStopping});
+  }
   stream.watcher = watchers_.size();
   watchers_.push_back(&stream);
   stream.path.assign(service);  // the method's path is not needed any more
@@ -160,7 +179,7 @@ void Service::tell_watcher(Stream& stream) {
     send_framed(stream, codec::FramedReply::health(health).bytes());
   }
   if (shared_.draining.load(std::memory_order_relaxed)) {
-    stream.session->finish(stream, {Code::kUnavailable, "the server is stopping"});
+    stream.session->finish(stream, {Code::kUnavailable, kStopping});
   }
 }
 

@@ -32,6 +32,8 @@ class Service final : public Handler {
   bool adopt();
 
  private:
+  struct Clearing;  // of the answer and the arena, at the end of a request
+
   void infer(Stream& stream, std::span<const std::byte> message);
   void stream_infer(Stream& stream, std::span<const std::byte> message);
   void server_live(Stream& stream, std::span<const std::byte> message);
@@ -51,12 +53,13 @@ class Service final : public Handler {
   // Answers with one small message and OK.
   void reply(Stream& stream, const codec::FramedReply& framed);
   void send_framed(Stream& stream, std::span<const std::byte> framed);
-  void send_answer(Stream& stream, engine::InferAnswer& answer);
+  void send_answer(Stream& stream);
 
   Shared& shared_;
   const std::size_t loop_;
   Published<engine::Snapshot>::Reader reader_;
   Arena arena_;
+  engine::InferAnswer answer_;  // of the request that is being answered; clear between two
   SpareAnswers spare_;
   std::vector<Stream*> watchers_;
 };

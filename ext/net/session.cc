@@ -5,13 +5,27 @@
 #include <new>
 #include <utility>
 
+// Since nghttp2 1.57, and in what distributions keep of older ones with the fix of CVE-2023-44487.
+extern "C" __attribute__((weak)) void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option*,
+                                                                                 std::uint64_t burst,
+                                                                                 std::uint64_t rate);
+
 namespace penstock::net {
 namespace {
 
 constexpr std::int32_t kStreamWindow = 1 << 20;
-constexpr std::int32_t kConnectionWindow = 16 << 20;
+// Also what a peer that does not read its answers can make a connection hold of its requests: at most a
+// quarter of max_buffered_bytes, but no less than HTTP/2 begins with.
+constexpr std::size_t kMinConnectionWindow = 65'535;
+constexpr std::size_t kMaxConnectionWindow = 16U << 20U;
+// Frames of our own that a peer may leave waiting beside the answers: SETTINGS, RST_STREAM, PING.
+constexpr std::size_t kMaxControlFrames = 1000;
+// Streams that a peer may reset: a burst, and a second. nghttp2's own bounds (1,000 and 33) are those of
+// servers that work on after a reset; here it ends the call's work, if that did not end before. Callers with
+// short deadlines reset many.
+constexpr std::uint64_t kResetBurst = 5'000;
+constexpr std::uint64_t kResetRate = 1'000;
 constexpr std::uint64_t kFrameHead = 9;  // bytes
-constexpr std::uint32_t kMaxHeaderBytes = 32 * 1024;
 constexpr std::size_t kSpareBodies = 16;
 constexpr std::size_t kSpareBody = 64 * 1024;
 
@@ -58,8 +72,8 @@ struct Session::Callbacks {
     auto* stream = static_cast<Stream*>(nghttp2_session_get_stream_user_data(raw, frame->hd.stream_id));
     if (stream == nullptr) return 0;
     return guarded([&] {
-      stream->header_bytes += name_size + value_size + 32;  // RFC 9113, 6.5.2
-      if (stream->header_bytes > kMaxHeaderBytes) return int{NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE};
+      stream->header_bytes += name_size + value_size + 32;   // RFC 9113, 6.5.2
+      if (stream->header_bytes > kMaxHeaderBytes) return 0;  // refused when the block ends
       if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
       self(user).take_header(*stream, text(name, name_size), text(value, value_size));
       return 0;
@@ -165,16 +179,21 @@ Session::Session(const Options& options, const Methods& methods, Handler& handle
   // Windows open as messages are taken, so that a slow consumer holds its sender back.
   nghttp2_option_set_no_auto_window_update(option.get(), 1);
   nghttp2_option_set_no_closed_streams(option.get(), 1);
+  if (nghttp2_option_set_stream_reset_rate_limit != nullptr) {
+    nghttp2_option_set_stream_reset_rate_limit(option.get(), kResetBurst, kResetRate);
+  }
   nghttp2_session* made = nullptr;
   if (nghttp2_session_server_new2(&made, callbacks.get(), this, option.get()) != 0) throw std::bad_alloc();
   session_.reset(made);
   frames_end_ = NGHTTP2_CLIENT_MAGIC_LEN;
+  const auto window = static_cast<std::int32_t>(
+      std::clamp(options.max_buffered_bytes / 4, kMinConnectionWindow, kMaxConnectionWindow));
   const std::array<nghttp2_settings_entry, 3> settings{
       {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams},
        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderBytes}}};
   if (nghttp2_submit_settings(made, NGHTTP2_FLAG_NONE, settings.data(), settings.size()) != 0 ||
-      nghttp2_session_set_local_window_size(made, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) != 0) {
+      nghttp2_session_set_local_window_size(made, NGHTTP2_FLAG_NONE, 0, window) != 0) {
     throw std::bad_alloc();
   }
 }
@@ -191,15 +210,25 @@ bool Session::feed(std::span<const std::byte> bytes, std::int64_t now_ns) {
   // nghttp2 says when a frame begins, but of one that it ignores or refuses not when it ended.
   fed_ += bytes.size();
   if (!header_block_ && fed_ >= frames_end_) headers_since_ = 0;
+  tell_budget();
+  if (nghttp2_session_get_outbound_queue_size(session_.get()) >
+      kMaxControlFrames + 2 * std::size_t{options_.max_concurrent_streams}) {
+    terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+    fill();
+    return false;
+  }
+  return taken >= 0;
+}
+
+// Most calls are answered by then: those cost no timer.
+void Session::arm_deadlines() {
   for (const std::int32_t id : dated_) {
     Stream* stream = find(id);
-    if (stream != nullptr && !stream->finished && !stream->timer) {
+    if (stream != nullptr && !stream->timer) {
       stream->timer = deadlines_.emplace(stream->deadline_ns, stream);
     }
   }
   dated_.clear();
-  tell_budget();
-  return taken >= 0;
 }
 
 bool Session::fill() {

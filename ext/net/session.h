@@ -44,7 +44,7 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  // Takes what was read. False: the peer broke the protocol; flush and close.
+  // Takes what was read. False: the connection cannot go on, and there is nothing more to say.
   bool feed(std::span<const std::byte> bytes, std::int64_t now_ns);
   // Makes frames until the outbox is full or there is nothing to send.
   bool fill();
@@ -54,6 +54,10 @@ class Session {
   void send(Stream& stream, Message message);
   // Ends the answer: nothing is queued after it. A second call does nothing.
   void finish(Stream& stream, Status status);
+  // Ends a call whose deadline passed, also one whose answer the peer does not take.
+  void expire(Stream& stream);
+  // Dates the calls with a deadline that came since the last time and are still open.
+  void arm_deadlines();
 
   // Null when it is gone.
   Stream* find(std::int32_t id) noexcept;
@@ -63,6 +67,8 @@ class Session {
   std::size_t queued() const noexcept { return queued_; }
   // Bytes of answers that went into DATA frames so far.
   std::uint64_t framed() const noexcept { return framed_; }
+  // Messages that were handled so far.
+  std::uint64_t handled() const noexcept { return handled_; }
   // Bytes that unfinished requests and unsent answers hold.
   std::size_t buffered() const noexcept { return buffered_ + outbox_.kept(); }
   // Tells the server's budget of them.
@@ -97,6 +103,8 @@ class Session {
   struct Free {
     void operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
   };
+
+  static constexpr std::uint32_t kMaxHeaderBytes = 32 * 1024;
 
   // session.cc
   // For what nghttp2 was asked to do. A stream that the peer reset meanwhile needs nothing; without memory
@@ -147,12 +155,13 @@ class Session {
   std::vector<std::unique_ptr<Stream>> streams_;  // open and spare
   std::vector<Stream*> spare_;
   std::vector<std::int32_t> viewing_;  // whose view lies in the receive buffer
-  std::vector<std::int32_t> dated_;    // that came with a deadline since the last feed()
+  std::vector<std::int32_t> dated_;    // that came with a deadline since the last arm_deadlines()
   std::vector<std::int32_t> paused_;   // with a backlog
   std::vector<std::vector<std::byte>> buffers_;
   std::size_t buffered_ = 0;  // bytes that open streams hold
   std::size_t queued_ = 0;
   std::uint64_t framed_ = 0;
+  std::uint64_t handled_ = 0;
   std::uint64_t fed_ = 0;         // bytes that came
   std::uint64_t frames_end_ = 0;  // where the last frame that began ends in them
   bool header_block_ = false;     // whether more of a header block follows that frame

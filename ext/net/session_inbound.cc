@@ -11,6 +11,8 @@ namespace {
 
 // Answers that a streaming call may have waiting before its next message is looked at.
 constexpr std::size_t kQueueLimit = 32;
+// Kept of a path: streams that are used again keep its room.
+constexpr std::size_t kMaxPathBytes = 256;
 
 bool is_grpc_content(std::string_view type) noexcept {
   constexpr std::string_view kGrpc = "application/grpc";
@@ -23,7 +25,7 @@ bool is_grpc_content(std::string_view type) noexcept {
 
 void Session::take_header(Stream& stream, std::string_view name, std::string_view value) {
   if (name == ":path") {
-    stream.path.assign(value);
+    stream.path.assign(value.substr(0, kMaxPathBytes));  // no method's path is as long
   } else if (name == ":method") {
     stream.is_post = value == "POST";
   } else if (name == "content-type") {
@@ -38,6 +40,12 @@ void Session::take_header(Stream& stream, std::string_view name, std::string_vie
 }
 
 void Session::end_headers(Stream& stream) {
+  if (stream.header_bytes > kMaxHeaderBytes) {
+    return finish(stream, {Code::kResourceExhausted, "the request's headers are " +
+                                                         std::to_string(stream.header_bytes) +
+                                                         " bytes, counted as in RFC 9113, 6.5.2; at most " +
+                                                         std::to_string(kMaxHeaderBytes) + " are taken"});
+  }
   if (!stream.is_post) return reject(stream, "405", {Code::kInternal, "gRPC calls are POST"});
   if (!stream.is_grpc) {
     return reject(
@@ -84,6 +92,7 @@ bool Session::paused(const Stream& stream) const noexcept {
 
 void Session::take_data(Stream& stream, std::span<const std::byte> data) {
   stream.heard_ns = now_ns_;
+  stream.arrived_ns = now_ns_;
   std::size_t taken = data.size();
   if (!stream.finished && stream.method != nullptr) {
     taken = stream.backlog.empty() ? take_messages(stream, data) : 0;
@@ -93,6 +102,9 @@ void Session::take_data(Stream& stream, std::span<const std::byte> data) {
       const std::span<const std::byte> rest = data.subspan(taken);
       stream.backlog.insert(stream.backlog.end(), rest.begin(), rest.end());
       account(stream, static_cast<std::ptrdiff_t>(rest.size()));
+      // A peer that is slow to read is held back by its window, which is a part of its own limit; what all
+      // peers together may hold has no such bound.
+      if (share_.exceeded(buffered())) refuse_over_limit(stream);
     }
   }
   submitted(nghttp2_session_consume(session_.get(), stream.id, taken));
@@ -129,7 +141,10 @@ std::size_t Session::take_messages(Stream& stream, std::span<const std::byte> da
       want += length;
     }
     const std::size_t part = std::min(want - body.size(), rest.size());
-    // Grows with what came, not with what was announced.
+    // Grows with what came, not with what was announced, and not beyond that.
+    if (body.capacity() < body.size() + part) {
+      body.reserve(std::max(body.size() + part, std::min(want, 2 * body.size())));
+    }
     body.insert(body.end(), rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(part));
     taken += part;
     if (!account(stream, static_cast<std::ptrdiff_t>(part))) {
@@ -178,6 +193,7 @@ void Session::deliver(Stream& stream, std::span<const std::byte> message, bool i
   ++stream.messages;
   if (stream.method->takes_stream()) {
     if (over_limit()) return refuse_over_limit(stream);
+    ++handled_;
     return handler_.on_message(stream, message);
   }
   if (stream.messages > 1) {
@@ -199,6 +215,7 @@ void Session::half_close(Stream& stream) {
                                                               std::to_string(stream.body.size()) + " bytes"});
   }
   if (over_limit()) return refuse_over_limit(stream);
+  ++handled_;
   handler_.on_message(stream, stream.view);
   stream.view = {};
   stream.view_is_borrowed = false;
@@ -230,6 +247,7 @@ void Session::settle_views() {
 bool Session::take_backlog(Stream& stream) {
   std::vector<std::byte>& backlog = stream.backlog;
   if (stream.finished || backlog.empty()) return true;
+  stream.arrived_ns = monotonic_ns();
   const std::size_t taken = take_messages(stream, std::span(backlog).subspan(stream.backlog_taken));
   stream.backlog_taken += taken;
   submitted(nghttp2_session_consume(session_.get(), stream.id, taken));

@@ -76,6 +76,15 @@ void Session::finish(Stream& stream, Status status) {
   }
 }
 
+void Session::expire(Stream& stream) {
+  if (!stream.headers_sent || stream.queue.empty()) {
+    return finish(stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
+  }
+  // Trailers stand behind what is queued, and the peer's window may hold that back for ever.
+  stream.finished = true;
+  submitted(nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL));
+}
+
 void Session::submit_headers(Stream& stream) {
   static constexpr std::string_view kStatus = "200";
   const std::array<nghttp2_nv, 2> headers{constant(":status", kStatus),

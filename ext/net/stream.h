@@ -51,6 +51,9 @@ struct Stream {
   std::size_t buffered = 0;  // bytes of body and backlog, and what the queue's messages hold
   bool half_closed = false;  // the caller has said all
   std::int64_t heard_ns = 0;
+  // When the message that is handled was read; of one that waited behind its stream's own answers, when its
+  // turn came.
+  std::int64_t arrived_ns = 0;
 
   // The answer.
   MessageQueue queue;

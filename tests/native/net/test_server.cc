@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "client.h"
+#include "net/connection.h"
+#include "net/service.h"
 #include "wire.h"
 
 using namespace penstock;
@@ -77,6 +79,36 @@ TEST_CASE("a health watcher hears of each change, and of the end") {
   CHECK(told().size() == 3);
   CHECK(told().back() == "\x08\x02");
   CHECK(client.peer.reply(id).status() == "14");
+}
+
+TEST_CASE("a health watcher that comes while the server drains is told so and ended") {
+  Shared shared{Options()};
+  shared.snapshot.publish(snapshot_of(version_of(std::make_shared<RowSums>())));
+  shared.draining = true;
+  Service service(shared, 0);
+  Deadlines deadlines;
+  Traffic traffic;
+  auto made = std::make_unique<FakeTransport>();
+  FakeTransport& transport = *made;
+  Connection connection(std::move(made), shared.options, shared.methods, service, deadlines, traffic,
+                        shared.budget, 1);
+  Peer peer;
+  const std::int32_t id = peer.call(kWatch, framed(""));
+  transport.incoming = peer.pull();
+  std::vector<std::byte> buffer(64 * 1024);
+  REQUIRE(connection.read(buffer));
+  peer.push(transport.take());
+  CHECK(peer.reply(id).status() == "14");
+  CHECK(peer.reply(id).body == framed("\x08\x02"));
+}
+
+TEST_CASE("a health watcher of a name that no model can have is refused") {
+  Server server(on_free_port(1));
+  REQUIRE(server.start().is_ok());
+  Client client(server.port());
+  const Reply reply = client.call(kWatch, field(1, std::string(100'000, 'n')));
+  CHECK(reply.status() == "3");
+  CHECK(reply.message().find("100000 bytes") != std::string::npos);
 }
 
 TEST_CASE("a stream of inferences answers each, and errors do not end it") {

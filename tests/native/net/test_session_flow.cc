@@ -440,3 +440,33 @@ TEST_CASE("all connections together hold no more than their budget") {
   CHECK(one.peer.reply(later).status() == "0");
   one.check_idle();
 }
+
+TEST_CASE("what streams hold back counts against the budget of all connections") {
+  Options options;
+  options.max_total_buffered_bytes = 1 << 20;
+  Wire wire({0, false}, options);  // takes no answer
+  BudgetShare held(wire.budget);
+  held.set(1'000'000);
+  std::string messages;
+  for (int i = 0; i < 200; ++i) messages += framed(std::string(1000, 'x'));
+  const std::int32_t id = wire.peer.open(kStreaming, messages);
+  wire.run();
+  CHECK(wire.session.buffered() < 100'000);
+  wire.peer.allow(id, 1 << 20);
+  wire.run();
+  CHECK(wire.peer.reply(id).status() == "8");
+}
+
+TEST_CASE("a connection's limit bounds the requests that it holds back, too") {
+  Options options;
+  options.max_message_bytes = 64 * 1024;
+  options.max_buffered_bytes = 1 << 20;
+  Wire wire({0, false}, options);
+  for (int stream = 0; stream < 16; ++stream) {
+    std::string messages;
+    for (int i = 0; i < 300; ++i) messages += framed(std::string(1000, 'x'));
+    wire.peer.open(kStreaming, messages);
+  }
+  wire.run();
+  CHECK(wire.session.buffered() < options.max_buffered_bytes * 5 / 4 + 64 * 1024);
+}

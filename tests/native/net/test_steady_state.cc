@@ -51,7 +51,14 @@ class Sink final : public Transport {
 
 TEST_CASE("unary calls on a warm connection allocate nothing of ours") {
   Shared shared{Options()};
-  auto snapshot = snapshot_of(version_of(std::make_shared<RowSums>()));
+  auto model = std::make_shared<RowSums>();
+  std::int64_t of_the_model = 0;  // a call
+  SUBCASE("results in the arena") {}
+  SUBCASE("results that are the model's memory") {
+    model->holds = true;
+    of_the_model = 2 * 2;  // two outputs, each a vector and its elements
+  }
+  auto snapshot = snapshot_of(version_of(model));
   engine::Hosted& hosted = snapshot->models.at("rows").hosted[0];
   REQUIRE(hosted.version->add_lane(true, &hosted.lanes.emplace_back()).is_ok());
   shared.snapshot.publish(snapshot);
@@ -97,12 +104,12 @@ TEST_CASE("unary calls on a warm connection allocate nothing of ours") {
   answered = 0;
   for (int i = 0; i < 200; ++i) round(SIZE_MAX);
   CHECK(answered == 1600);
-  CHECK(taken == 0);
+  CHECK(taken == 1600 * of_the_model);
 
   // Cut over reads: the body is put together in memory that streams keep, but a call that waits has a timer.
   for (int i = 0; i < 20; ++i) round(1000);
   taken = 0;
   for (int i = 0; i < 50; ++i) round(1000);
-  CHECK(taken <= 400);  // one timer a call at most
+  CHECK(taken <= 400 * (1 + of_the_model));  // one timer a call at most
   CHECK(connection.session().buffered() == 0);
 }
