@@ -40,7 +40,7 @@ class Route {
   // pinned. Nothing where no version has that name.
   std::optional<Choice> pick(std::string_view requested) const noexcept;
 
-  // The names that pick() knows, sorted, for messages: "1, 2, champion".
+  // The names that pick() knows, in natural order, for messages: "2, 10, champion".
   std::string known() const;
 
  private:

@@ -18,6 +18,14 @@ TEST_CASE("an empty request takes the stable version; a name pins one") {
   CHECK(route.known() == "1, 2, champion");
 }
 
+TEST_CASE("names are told in natural order") {
+  Route route;
+  REQUIRE(
+      Route::make({"10", "9", "v2-rc10", "v2-rc9", "1.10", "1.9", "007", "7"}, "9", {{"alpha", "10"}}, &route)
+          .is_ok());
+  CHECK(route.known() == "1.9, 1.10, 007, 7, 9, 10, alpha, v2-rc9, v2-rc10");
+}
+
 TEST_CASE("the alias stable is the stable arm") {
   Route route;
   REQUIRE(Route::make({"1", "2"}, "stable", {{"stable", "1"}}, &route).is_ok());
