@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from process import SERVICE, on_core
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,90 +26,49 @@ class GeneratorError(Exception):
     """The generator cannot be built, or ended without figures."""
 
 
-@dataclass
-class Histogram:
-    """Durations in nanoseconds by the upper bound of their bucket, within 0.8 %; the maximum is exact."""
+@dataclass(frozen=True)
+class Trace:
+    """When each request was due (monotonic clock), how late it was sent and how long its answer took.
 
-    counts: Counter[int] = field(default_factory=Counter)
-    max_ns: int = 0
+    Nanoseconds, int64, in the order in which they were due; `late` and `latency` count from then.
+    """
 
-    @property
-    def count(self) -> int:
-        return self.counts.total()
+    due: NDArray[np.int64]
+    late: NDArray[np.int64]
+    latency: NDArray[np.int64]
 
-    def quantile_ns(self, quantile: float) -> int:
-        """The bound that this share of the values is not above; 0 for an empty histogram."""
-        left = quantile * self.count
-        for bound, count in sorted(self.counts.items()):
-            left -= count
-            if left <= 0:
-                return min(bound, self.max_ns)
-        return self.max_ns
+    @staticmethod
+    def of(rows: Iterable[Sequence[int]]) -> Trace:
+        """Rows of due, late, latency."""
+        table = np.array(list(rows), np.int64).reshape(-1, 3)
+        return Trace(*table[np.argsort(table[:, 0], kind="stable")].T)
 
-    def add(self, other: Histogram) -> None:
-        """Takes the other's values in."""
-        self.counts += other.counts
-        self.max_ns = max(self.max_ns, other.max_ns)
+    def span(self, began: int, ended: int) -> slice:
+        """The places of what was due from `began` until before `ended`."""
+        first, last = np.searchsorted(self.due, [began, ended])
+        return slice(int(first), int(last))
 
-    def record(self) -> dict[str, Any]:
-        """Percentiles in microseconds, and all buckets."""
-        percentiles = {f"p{q:g}": self.quantile_ns(q / 100) / 1e3 for q in (50, 90, 99, 99.9)}
-        return {**percentiles, "max": self.max_ns / 1e3, "histogram_ns": sorted(self.counts.items())}
+    def taken(self, places: Iterable[slice]) -> Trace:
+        """Those places alone, one behind the other."""
+        index = np.concatenate([np.arange(0), *(np.arange(each.start, each.stop) for each in places)])
+        return Trace(self.due[index], self.late[index], self.latency[index])
 
 
 @dataclass
 class Outcome:
-    """What became of the requests of a run, or of several taken together."""
+    """What became of the requests of a run."""
 
     requests: int = 0
     seconds: float = 0.0
     answers: list[int] = field(default_factory=list)  # how often each of the allowed ones came
     failed: Counter[str] = field(default_factory=Counter)  # by reason
-    latency: Histogram = field(default_factory=Histogram)  # since each was due
-    late: Histogram = field(default_factory=Histogram)  # of the generator: handed over since due
-    slowest_ns: list[tuple[int, int]] = field(default_factory=list)  # due on the monotonic clock, latency
+    trace: Trace = field(default_factory=lambda: Trace.of([]))  # of all that ended, failed or not
 
-    @staticmethod
-    def from_json(report: dict[str, Any]) -> Outcome:
-        """What the generator prints."""
-
-        def histogram(name: str) -> Histogram:
-            counts = Counter(dict(report[f"{name}_histogram_ns"]))
-            return Histogram(counts, round(report[f"{name}_us"]["max"] * 1e3))
-
-        slowest = [(due, latency) for due, latency in report["slowest_ns"]]
-        return Outcome(
-            report["requests"],
-            report["seconds"],
-            report["answers"],
-            Counter(report["failed"]),
-            histogram("latency"),
-            histogram("late"),
-            slowest,
-        )
-
-    def add(self, other: Outcome) -> None:
-        """Takes another run of the same load in."""
-        self.requests += other.requests
-        self.seconds += other.seconds
-        pairs = zip(self.answers or [0] * len(other.answers), other.answers, strict=True)
-        self.answers = [mine + theirs for mine, theirs in pairs]
-        self.failed += other.failed
-        self.latency.add(other.latency)
-        self.late.add(other.late)
-        slowest = sorted([*self.slowest_ns, *other.slowest_ns], key=lambda each: -each[1])
-        self.slowest_ns = slowest[: max(len(self.slowest_ns), len(other.slowest_ns))]
-
-    def record(self) -> dict[str, Any]:
-        """For benchmarks/results."""
-        return {
-            "requests": self.requests,
-            "seconds": self.seconds,
-            "answers": self.answers,
-            "failed": dict(self.failed),
-            "latency_us": self.latency.record(),
-            "late_us": self.late.record(),
-        }
+    def fill(self, report: dict[str, Any]) -> None:
+        """Takes what the generator prints."""
+        self.requests, self.seconds = report["requests"], report["seconds"]
+        self.answers, self.failed = report["answers"], Counter(report["failed"])
+        self.trace = Trace.of(report["trace_ns"])
 
 
 def build() -> Path:
@@ -139,7 +101,7 @@ class OpenLoop:
     ) -> None:
         """`request` and `answers` are serialized messages; they are written to files in `directory`."""
         self._command = [*on_core(core), str(build()), "--target", target, "--path", method]
-        self._command += ["--rate", f"{rate:g}", "--connections", str(connections)]
+        self._command += ["--rate", f"{rate:g}", "--connections", str(connections), "--trace"]
         for option, name, messages in (("--request", "request", [request]), ("--answer", "answer", answers)):
             for index, message in enumerate(messages):
                 path = directory / f"{name}-{index}.bin"
@@ -148,16 +110,21 @@ class OpenLoop:
 
     def run(self, seconds: float) -> Outcome:
         """The load for so long. GeneratorError."""
+        outcome = Outcome()
         with self._started(["--seconds", f"{seconds:g}"]) as process:
-            return _outcome(process, seconds + GRACE_SECONDS)
+            outcome.fill(_report(process, seconds + GRACE_SECONDS))
+        return outcome
 
     @contextmanager
     def during(self) -> Iterator[Outcome]:
-        """The load as long as the block runs; the outcome is filled in when it ends. GeneratorError."""
+        """The load as long as the block runs; the outcome is filled in when it ends. GeneratorError.
+
+        The block begins when the connections stand; the first request is due 50 ms later.
+        """
         outcome = Outcome()
         with self._started([]) as process:
             yield outcome
-            outcome.add(_outcome(process, GRACE_SECONDS))
+            outcome.fill(_report(process, GRACE_SECONDS))
 
     @contextmanager
     def _started(self, options: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
@@ -166,18 +133,22 @@ class OpenLoop:
             [*self._command, *options], stdin=pipe, stdout=pipe, stderr=pipe, text=True
         ) as process:
             try:
+                assert process.stdout is not None
+                if process.stdout.readline() != "connected\n":
+                    _report(process, GRACE_SECONDS)  # says what went wrong
+                    raise GeneratorError("the load generator ended before it had begun")
                 yield process
             finally:
                 if process.poll() is None:
                     process.kill()
 
 
-def _outcome(process: subprocess.Popen[str], timeout: float) -> Outcome:
-    """Closes its input, which ends one without a time of its own, and reads what it prints."""
+def _report(process: subprocess.Popen[str], timeout: float) -> Any:
+    """Closes its input, which ends one without a time of its own, and reads what it prints at the end."""
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise GeneratorError(f"the load generator did not end within {timeout:g} s") from None
     if process.returncode:
         raise GeneratorError(f"the load generator ended with {process.returncode}: {errors.strip()}")
-    return Outcome.from_json(json.loads(output))
+    return json.loads(output)

@@ -23,17 +23,32 @@ LATEST = ROOT / "build" / "bench"
 PACKAGES = ("grpcio", "lightgbm", "numpy", "onnxruntime", "penstock", "protobuf")
 
 
-def parsed(parser: argparse.ArgumentParser, *, least: Mapping[str, float]) -> argparse.Namespace:
-    """The command line's options, with --save. One below its `least` may not be saved."""
-    parser.add_argument(
+def parsed(
+    parser: argparse.ArgumentParser, *, least: Mapping[str, float], short: Mapping[str, float], judges: str
+) -> argparse.Namespace:
+    """The command line's options, with --save and --short.
+
+    A run below one of its `least` may not be saved, nor may a short one. `short` has the defaults of the
+    short form, and `judges` says what it judges otherwise.
+    """
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
         "--save",
         action="store_true",
         help="keep the figures in benchmarks/results, for docs/benchmarks.md; full length only",
     )
+    defaults = "".join(f" --{name} {value:g}" for name, value in short.items())
+    form.add_argument(
+        "--short",
+        action="store_true",
+        help=f"for machines that do other things too: {judges}." + (f" Implies{defaults}" * bool(short)),
+    )
+    if parser.parse_known_args()[0].short:
+        parser.set_defaults(**short)
     options = parser.parse_args()
-    short = [f"--{name} {value:g}" for name, value in least.items() if vars(options)[name] < value]
-    if options.save and short:
-        parser.error(f"--save keeps figures of full length only; it takes at least {', '.join(short)}")
+    below = [f"--{name} {value:g}" for name, value in least.items() if vars(options)[name] < value]
+    if options.save and below:
+        parser.error(f"--save keeps figures of full length only; it takes at least {', '.join(below)}")
     return options
 
 

@@ -33,7 +33,7 @@ std::runtime_error system_error(const std::string& what) {
 Generator::Generator(const Plan& plan, Request request, std::vector<std::string> answers)
     : plan_(plan),
       request_(std::move(request)),
-      outcomes_(std::move(answers)),
+      outcomes_(std::move(answers), plan.trace),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (epoll_ < 0) throw system_error("epoll_create1");
   ::prctl(PR_SET_TIMERSLACK, 1UL);
@@ -90,7 +90,8 @@ void Generator::send_due(std::int64_t now) {
     if (connections_[index]->submit(*call)) {
       free_.pop_back();
       serve(index, EPOLLOUT);
-      outcomes_.sent(monotonic_ns() - call->due_ns);
+      call->late_ns = monotonic_ns() - call->due_ns;
+      outcomes_.sent(call->late_ns);
     } else {
       ++unsent_;
       outcomes_.lost("connection closed");

@@ -26,6 +26,7 @@ struct Plan {
   double seconds = 0;  // 0: until `stop_fd` can be read or is at its end
   int stop_fd = -1;
   double patience_s = 5;  // how long to wait for the last answers
+  bool trace = false;     // keep and write each request's times
 };
 
 class Generator final : public Ended {

@@ -19,13 +19,14 @@ using namespace penstock::load;
 
 constexpr const char* kUsage =
     R"(usage: open-loop --target HOST:PORT --path PATH --request FILE --answer FILE [--answer FILE ...]
-                 [--rate N] [--connections N] [--seconds S]
+                 [--rate N] [--connections N] [--seconds S] [--trace]
 
 Sends the gRPC message in the file --request to --path, --rate times a second, evenly spread, however long the
 answers take. Each must end with HTTP status 200, grpc-status 0 and a message equal to one of the files --answer.
 Without --seconds it goes on until the standard input is at its end. Latencies count from when a request was due.
 
-Prints JSON: counts by answer and by failure, latencies, and how late the requests were handed to the kernel.
+Prints the line "connected" before the first request is due, and at the end JSON: counts by answer and by failure,
+latencies, and how late the requests were handed to the kernel; with --trace these two of each request.
 )";
 
 struct UsageError : std::runtime_error {
@@ -65,7 +66,7 @@ void set_target(Options& options, const std::string& target) {
 }
 
 Options parse(int argc, char** argv) {
-  static constexpr std::array<option, 9> kOptions{{
+  static constexpr std::array<option, 10> kOptions{{
       {"target", required_argument, nullptr, 't'},
       {"path", required_argument, nullptr, 'p'},
       {"request", required_argument, nullptr, 'r'},
@@ -73,6 +74,7 @@ Options parse(int argc, char** argv) {
       {"rate", required_argument, nullptr, 'n'},
       {"connections", required_argument, nullptr, 'c'},
       {"seconds", required_argument, nullptr, 's'},
+      {"trace", no_argument, nullptr, 'e'},
       {"help", no_argument, nullptr, 'h'},
       {nullptr, 0, nullptr, 0},
   }};
@@ -102,6 +104,9 @@ Options parse(int argc, char** argv) {
       case 's':
         options.plan.seconds = positive("--seconds", optarg);
         break;
+      case 'e':
+        options.plan.trace = true;
+        break;
       case 'h':
         std::cout << kUsage;
         std::exit(0);
@@ -124,6 +129,7 @@ int main(int argc, char** argv) {
   try {
     Options options = parse(argc, argv);
     Generator generator(options.plan, std::move(options.request), std::move(options.answers));
+    std::cout << "connected" << std::endl;
     generator.run();
     generator.write(std::cout);
     return std::cout.flush() ? 0 : 1;

@@ -60,10 +60,7 @@ void buckets(std::ostream& out, const Histogram& histogram) {
 void Outcomes::ended(const Call& call, std::uint32_t error_code, std::int64_t now_ns) {
   const std::int64_t latency = now_ns - call.due_ns;
   latency_.add(latency);
-  if (slowest_.size() < kSlowest || latency > slowest_.top().first) {
-    if (slowest_.size() == kSlowest) slowest_.pop();
-    slowest_.emplace(latency, call.due_ns);
-  }
+  if (traced_) trace_.push_back({call.due_ns, call.late_ns, latency});
   if (error_code != 0) return lost("stream error " + std::to_string(error_code));
   if (call.http_status != 200) return lost("HTTP status " + std::to_string(call.http_status));
   if (call.grpc_status.empty()) return lost("no grpc-status");
@@ -85,11 +82,13 @@ void Outcomes::write(std::ostream& out, std::uint64_t requests, double seconds) 
   summary(out << ", \"late_us\": ", late_);
   buckets(out << ", \"latency_histogram_ns\": ", latency_);
   buckets(out << ", \"late_histogram_ns\": ", late_);
-  out << ", \"slowest_ns\": [";
-  Sequence slowest(out);
-  for (auto left = slowest_; !left.empty(); left.pop())
-    slowest.next() << '[' << left.top().second << ", " << left.top().first << ']';
-  out << "]}\n";
+  if (traced_) {
+    Sequence trace(out << ", \"trace_ns\": [");
+    for (const Times& each : trace_)
+      trace.next() << '[' << each.due_ns << ", " << each.late_ns << ", " << each.latency_ns << ']';
+    out << ']';
+  }
+  out << "}\n";
 }
 
 }  // namespace penstock::load

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <map>
 #include <ostream>
-#include <queue>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,9 +17,10 @@ namespace penstock::load {
 
 class Outcomes {
  public:
-  // `answers`: the bodies that an answer may have. Any other one is a failure.
-  explicit Outcomes(std::vector<std::string> answers)
-      : answers_(std::move(answers)), answered_(answers_.size(), 0) {}
+  // `answers`: the bodies that an answer may have. Any other one is a failure. With `trace` the times of each
+  // request are kept, which takes 24 bytes of memory for each.
+  Outcomes(std::vector<std::string> answers, bool trace)
+      : answers_(std::move(answers)), answered_(answers_.size(), 0), traced_(trace) {}
 
   // A request was handed to its connection `late_ns` after it was due.
   void sent(std::int64_t late_ns) noexcept { late_.add(late_ns); }
@@ -40,15 +40,19 @@ class Outcomes {
   void write(std::ostream& out, std::uint64_t requests, double seconds) const;
 
  private:
-  using Slow = std::pair<std::int64_t, std::int64_t>;  // latency, and when it was due
-  static constexpr std::size_t kSlowest = 64;
+  struct Times {
+    std::int64_t due_ns;
+    std::int64_t late_ns;
+    std::int64_t latency_ns;
+  };
 
   std::vector<std::string> answers_;
   std::vector<std::uint64_t> answered_;          // by answer
   std::map<std::string, std::uint64_t> failed_;  // by reason
   Histogram latency_;
   Histogram late_;
-  std::priority_queue<Slow, std::vector<Slow>, std::greater<>> slowest_;  // the least of them on top
+  bool traced_;
+  std::deque<Times> trace_;  // of those that ended, in that order; it grows without moving what it holds
 };
 
 }  // namespace penstock::load

@@ -86,14 +86,15 @@ def reload() -> str:
     lines = []
     for key in ("without_reloads", "with_reloads"):
         phase = record[key]
-        counts = (f"{phase['requests']:,}", str(sum(phase["failed"].values())))
+        count = f"{phase['requests']:,}"
         for label, histogram in (
             (key.replace("_", " "), phase["latency_us"]),
             ("sent late by", phase["late_us"]),
         ):
-            times = (f"{histogram[q] / 1e3:.3f}" for q in ("p50", "p90", "p99", "p99.9", "max"))
-            lines.append((label, *times, *(counts if histogram is phase["latency_us"] else ("", ""))))
-    latencies = rows(("ms since due", "p50", "p90", "p99", "p99.9", "slowest", "requests", "failed"), lines)
+            times = (f"{histogram[q] / 1e3:.3f}" for q in ("p50", "p90", "p99", "p99.9", "p99.99", "max"))
+            lines.append((label, *times, count if histogram is phase["latency_us"] else ""))
+    header = ("ms since due", "p50", "p90", "p99", "p99.9", "p99.99", "slowest", "requests")
+    latencies = rows(header, lines)
     judged = rows(
         ("Requirement", "Measured", "Required", "Met"),
         [
@@ -101,15 +102,19 @@ def reload() -> str:
                 check["what"],
                 check["measured"],
                 check["required"],
-                "not judged" if check["required"] and check["met"] is None else verdict(check["met"]),
+                {"MISSED": "**missed**", "not shown": "**not shown**"}.get(
+                    check["verdict"], check["verdict"]
+                ),
             )
             for check in record["checks"]
         ],
     )
+    missing = [check["what"] for check in record["checks"] if check["verdict"] == "not shown"]
+    shown = f"\n\n**Not shown on this machine:** {'; '.join(missing)}." if missing else ""
     took = statistics.median(record["reload_ms"])
     return (
         f"{measured_on(record)} {placed(record)} {record['reloads']} reloads, median {took:.1f} ms each, "
-        f"under {record['rate']:,.0f} requests a second.\n\n{latencies}\n\n{judged}"
+        f"under {record['rate']:,.0f} requests a second.\n\n{latencies}\n\n{judged}{shown}"
     )
 
 

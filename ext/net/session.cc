@@ -27,7 +27,6 @@ constexpr std::uint64_t kResetBurst = 5'000;
 constexpr std::uint64_t kResetRate = 1'000;
 constexpr std::uint64_t kFrameHead = 9;  // bytes
 constexpr std::size_t kSpareBodies = 16;
-constexpr std::size_t kSpareBody = 64 * 1024;
 
 Session& self(void* user) { return *static_cast<Session*>(user); }
 

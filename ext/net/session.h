@@ -105,6 +105,7 @@ class Session {
   };
 
   static constexpr std::uint32_t kMaxHeaderBytes = 32 * 1024;
+  static constexpr std::size_t kSpareBody = 64 * 1024;  // what a stream keeps for its next request
 
   // session.cc
   // For what nghttp2 was asked to do. A stream that the peer reset meanwhile needs nothing; without memory

@@ -219,6 +219,11 @@ void Session::half_close(Stream& stream) {
   handler_.on_message(stream, stream.view);
   stream.view = {};
   stream.view_is_borrowed = false;
+  // Not needed while the peer takes its time to read the answer.
+  if (stream.body.capacity() > kSpareBody) {
+    account(stream, -static_cast<std::ptrdiff_t>(stream.body.size()));
+    std::vector<std::byte>().swap(stream.body);
+  }
 }
 
 void Session::settle_half_close(Stream& stream) {

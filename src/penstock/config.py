@@ -1,7 +1,8 @@
 """The settings of a server: a TOML file, under PENSTOCK_* variables, under the command line.
 
 Every value is checked before anything starts. An error names the key, where its value came from, what came
-and what was expected; a key that does not exist is an error too, with the nearest one that does.
+and what was expected; a key that does not exist is an error too, with the nearest one that does. A PENSTOCK_*
+variable of no section is a warning: other programs may use the name.
 """
 
 from __future__ import annotations
@@ -158,8 +159,8 @@ def load_settings(
     `file` is a TOML file. `environment` (os.environ where None) may hold PENSTOCK_<SECTION>_<KEY>, as in
     PENSTOCK_SERVER_PORT=9000. `overrides` are the command line's, by dotted key, as in {"server.port": 9000};
     they win over the environment, which wins over the file. Variables that Kubernetes sets for a service of
-    such a name are passed over, with a warning in the log. Raises ConfigError with one line for each thing
-    that is wrong.
+    such a name are passed over, with a warning in the log, and so are PENSTOCK_* variables of no section.
+    Raises ConfigError with one line for each thing that is wrong.
     """
     values: dict[str, Any] = {}
     origins: dict[tuple[str, ...], str] = {}
@@ -207,6 +208,7 @@ def _read_environment(environment: Mapping[str, str]) -> list[tuple[tuple[str, s
                 if field is not None:
                     value = _from_text(field.annotation, environment[variable])
                 found.append(((section, key), variable, value))
+    _warn_of_strays(environment)
     if links:
         _logger.warning(
             "ignored %s=%s%s: Kubernetes sets such variables for a service whose name begins like a setting "
@@ -216,6 +218,28 @@ def _read_environment(environment: Mapping[str, str]) -> list[tuple[tuple[str, s
             f" and {len(links) - 1} more like it" if len(links) > 1 else "",
         )
     return found
+
+
+def _warn_of_strays(environment: Mapping[str, str]) -> None:
+    """Of variables that look like settings and are of no section: a misspelt one must not pass in silence."""
+    sections = tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in _FLAT_SECTIONS)
+    names: dict[str, str] = {}  # SECTION_KEY, and KEY alone, to the whole name
+    for prefix, section in zip(sections, _FLAT_SECTIONS, strict=True):
+        for key in map(str.upper, _known_keys((section,))):
+            names[f"{section.upper()}_{key}"] = names[key] = prefix + key
+    for variable in sorted(environment):
+        if (
+            not variable.startswith(ENVIRONMENT_PREFIX)
+            or variable.startswith(sections)
+            or _is_service_link(variable, environment[variable])
+        ):
+            continue
+        if variable.startswith(f"{ENVIRONMENT_PREFIX}MODELS_"):
+            hint = "settings of models stand in the file that --config names"
+        else:
+            close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, n=1)
+            hint = f"did you mean {names[close[0]]}?" if close else f"they begin with {', '.join(sections)}"
+        _logger.warning("ignored %s, which is no setting; %s", variable, hint)
 
 
 def _is_service_link(variable: str, value: str) -> bool:

@@ -3,7 +3,7 @@
 An event is one line, `delay:1 ready in 38 ms (...)`, and the same as fields for machines. A record of the
 log is `2026-01-31T12:00:00.123Z WARNING penstock.rpc message`; a traceback follows its line. Either can be a
 JSON object on one line instead. Control characters are escaped, so that text which came from a caller cannot
-forge a line.
+forge a line. A server writes both through an Outlet: nothing that it does waits for whoever reads them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Mapping
-from typing import Self
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Generic, Self, TextIO, TypeVar
 
 _ESCAPES = (
     {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)]}
@@ -23,6 +25,7 @@ _ESCAPES = (
 )
 
 Value = str | int | float | bool | list[str]
+T = TypeVar("T")
 
 
 def one_line(text: str) -> str:
@@ -77,9 +80,107 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def configure(level: int = logging.INFO, *, as_json: bool = False) -> None:
-    """Sends the records of `penstock.*` to standard error; leaves every other logger of the process alone."""
-    handler = logging.StreamHandler(sys.stderr)
+class Outlet(Generic[T]):
+    """A way out at which nobody waits: put() hands an item over, and one thread writes them in order.
+
+    Where whoever reads at the other end has stopped reading, at most `most` items wait. Further ones are
+    dropped and counted, and what `lost(count)` makes tells of them once there is room. `write` may wait as
+    long as it likes; it must not raise. Every method may be called from any thread.
+    """
+
+    def __init__(self, write: Callable[[T], None], lost: Callable[[int], T], *, most: int = 1024) -> None:
+        self._write = write
+        self._lost_item = lost
+        self._most = most
+        self._changed = threading.Condition()  # of everything below
+        self._items: deque[T] = deque()
+        self._lost = 0
+        self._writing = False
+        self._closed = False
+        threading.Thread(target=self._work, name="penstock-outlet", daemon=True).start()
+
+    def put(self, item: T) -> None:
+        """Hands an item over; it is dropped where too many wait, or behind close()."""
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._items) >= self._most:
+                self._lost += 1
+                return
+            self._tell_of_lost()
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def close(self, timeout: float) -> bool:
+        """Takes no more, and waits at most `timeout` seconds until all is written: whether it is.
+
+        Where it is not, the thread is still within `write`, and holds what that holds.
+        """
+        with self._changed:
+            if not self._closed:
+                self._tell_of_lost()
+                self._closed = True
+                self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._items and not self._writing, timeout)
+
+    def _tell_of_lost(self) -> None:
+        if self._lost:
+            self._items.append(self._lost_item(self._lost))
+            self._lost = 0
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._items or self._closed)
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._writing = True
+            self._write(item)
+
+
+class QueuedHandler(logging.Handler):
+    """Formats a record on the thread that logs it; `outlet` writes it to the stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self.outlet: Outlet[str] = Outlet(self._write, self._lost)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hands the line over."""
+        try:
+            self.outlet.put(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more: there is no other place to say so
+            return
+
+    def _lost(self, count: int) -> str:
+        record = logging.LogRecord(__name__, logging.WARNING, "", 0, lines_lost(count), None, None)
+        return self.format(record)
+
+
+def lines_lost(count: int) -> str:
+    """What is told where an outlet had to drop some."""
+    return f"{count} line{'' if count == 1 else 's'} dropped, as nobody read them"
+
+
+def configure(
+    level: int = logging.INFO, *, as_json: bool = False, handler: logging.Handler | None = None
+) -> None:
+    """Sends the records of `penstock.*` to standard error; leaves every other logger of the process alone.
+
+    `handler` is what takes them there, one that writes while the logging thread waits where None.
+    """
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
     logger = logging.getLogger("penstock")
     logger.handlers = [handler]

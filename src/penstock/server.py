@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,7 +21,7 @@ from penstock._core import Server as Core
 from penstock.bundle.verify import Limits
 from penstock.config import Settings
 from penstock.errors import PenstockError, ServerError, StatusError
-from penstock.log import Event
+from penstock.log import Event, Outlet
 from penstock.repository import preflight
 from penstock.repository.lifecycle import Lifecycle
 from penstock.repository.loader import BundleLoader
@@ -34,6 +34,7 @@ from penstock.rpc.repository import RepositoryControl
 Announce = Callable[[Event], None]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STOPPED = -1
+_LAST_WORDS_S = 1.0  # how long the end waits for whoever reads the output
 _log = logging.getLogger("penstock.server")
 
 
@@ -41,7 +42,7 @@ class Server:
     """One server in this process: start(), wait_ready(), `port`, stop(). Not to be started again."""
 
     def __init__(self, settings: Settings, *, announce: Announce) -> None:
-        """`announce` is given each thing that an operator should know, from any thread."""
+        """`announce` is given each thing that an operator should know, from any thread; it must not wait."""
         self._settings = settings
         self._announce = announce
         repository = settings.repository
@@ -151,43 +152,55 @@ def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> 
     128 + its number. SIGHUP: the repository is read again. Raises what keeps it from starting.
     `json_log`: records of the log on standard error are JSON objects.
     """
-    log.configure(as_json=json_log)
     began = time.monotonic()
-    announce = _one_at_a_time(announce)
+    # Neither loading nor stopping depends on somebody who reads what is written here.
+    records = log.QueuedHandler(sys.stderr)
+    log.configure(as_json=json_log, handler=records)
+    told = Outlet(_failing_into_the_log(announce), _lost)
+    outlets = (told, records.outlet)
     events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
     before = {number: signal.signal(number, lambda got, _: events.put(got)) for number in _SIGNALS}
     try:
-        server = Server(settings, announce=announce)
+        server = Server(settings, announce=told.put)
         server.start()
     except BaseException:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _all_written(outlets)
         raise
-    announce(Event("listening", f"listening on {server.address}", address=server.address, port=server.port))
-    threading.Thread(target=_announce_ready, args=(server, announce, began), daemon=True).start()
-    _until_stopped(server, events, announce)
+    told.put(Event("listening", f"listening on {server.address}", address=server.address, port=server.port))
+    threading.Thread(target=_announce_ready, args=(server, told.put, began), daemon=True).start()
+    again = _until_stopped(server, events, told.put)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the process is on its way out, and its exit status stands
-    if server.lifecycle.loading:
-        # Python would wait for the thread that loads, for as long as that takes.
-        _exit_at_once(0)
+    written = _all_written(outlets)
+    if again or server.lifecycle.loading or not written:
+        # Python would wait for the thread that loads, for as long as that takes, and for the one that writes.
+        _exit_at_once(128 + again if again else 0, flush=written)
     return 0
 
 
-def _one_at_a_time(announce: Announce) -> Announce:
-    """Events come from several threads; none of them may land inside another. Where announcing fails, as into
-    a pipe that nobody reads any more, the log has the line: serving and stopping do not depend on it.
-    """
-    lock = threading.Lock()
+def _failing_into_the_log(announce: Announce) -> Announce:
+    """Where announcing fails, as into a pipe that nobody reads any more, the log has the line."""
 
     def tell(event: Event) -> None:
-        with lock:
-            try:
-                announce(event)
-            except Exception as error:
-                _log.error("%s (announcing that failed: %r)", event, error)
+        try:
+            announce(event)
+        except Exception as error:
+            _log.error("%s (announcing that failed: %r)", event, error)
 
     return tell
+
+
+def _lost(count: int) -> Event:
+    return Event("events_lost", log.lines_lost(count), count=count)
+
+
+def _all_written(outlets: Sequence[Outlet[Any]]) -> bool:
+    """Closes them, in order: whether somebody read it all in time."""
+    ends = time.monotonic() + _LAST_WORDS_S
+    written = [outlet.close(max(0.0, ends - time.monotonic())) for outlet in outlets]
+    return all(written)
 
 
 def _announce_ready(server: Server, announce: Announce, began: float) -> None:
@@ -204,8 +217,11 @@ def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> None:
-    """Lives on the main thread, which only waits for signals, so that none of them has to wait."""
+def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> int:
+    """Lives on the main thread, which only waits for signals, so that none of them has to wait.
+
+    0 when the server has stopped, the number of the signal that came while it was about to.
+    """
     stopping: threading.Thread | None = None
     while True:
         try:
@@ -214,7 +230,7 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
         except Empty:
             continue
         if event == _STOPPED:
-            return
+            return 0
         if event == signal.SIGHUP:
             if stopping is None:
                 # Not here: a disk that hangs must not keep a SIGTERM waiting.
@@ -222,7 +238,7 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
         elif stopping is not None:
             name = signal.Signals(event).name
             announce(Event("killed", f"{name} again: leaving at once", signal=name))
-            _exit_at_once(128 + event)
+            return event
         else:
             name = signal.Signals(event).name
             announce(Event("stopping", f"{name}: finishing open requests", signal=name))
@@ -248,7 +264,9 @@ def _rescan(server: Server, announce: Announce) -> None:
         announce(Event("repository_unreadable", str(error), reason=str(error)))
 
 
-def _exit_at_once(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _exit_at_once(status: int, *, flush: bool) -> None:
+    """`flush`: nobody writes to the standard streams, and they take what is left in them."""
+    if flush:
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)

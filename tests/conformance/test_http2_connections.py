@@ -189,6 +189,15 @@ def test_a_flood_of_frames_that_want_an_answer_ends_the_connection_or_holds_litt
         assert server.memory_bytes() - before < (64 << 20)
 
 
+def test_two_thousand_cancelled_calls_are_no_offence(server: ServerProcess, check_good: None) -> None:
+    """Callers with short deadlines reset many streams; nghttp2's own bound is 1,000."""
+    with WirePeer(server.port) as peer:
+        for stream in range(1, 4_001, 2):
+            peer.open(stream)
+            peer.reset(stream)
+        assert peer.call(4_001, prefixed(b""), request_headers(path=LIVE)).status == OK
+
+
 def test_resetting_streams_as_fast_as_they_open_ends_the_connection(
     server: ServerProcess, check_good: None
 ) -> None:

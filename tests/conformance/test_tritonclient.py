@@ -225,6 +225,20 @@ def test_request_parameters_of_every_kind_are_accepted(client: triton.InferenceS
     assert answer.as_numpy("y").shape == (1, 4)
 
 
+def test_parameters_of_inputs_and_outputs_are_accepted_and_change_nothing(
+    client: triton.InferenceServerClient,
+) -> None:
+    plain = client.infer("network", [tensor("x", x())]).as_numpy("y")
+    given, asked = tensor("x", x()), triton.InferRequestedOutput("y")
+    given._get_tensor().parameters["scale"].int64_param = 3
+    asked._get_tensor().parameters["binary_data"].bool_param = False
+    answer = client.infer(
+        "network", [given], outputs=[asked], priority=9, sequence_id=8, sequence_start=True, sequence_end=True
+    )
+
+    np.testing.assert_array_equal(answer.as_numpy("y"), plain)
+
+
 def test_headers_of_the_caller_disturb_nothing(client: triton.InferenceServerClient) -> None:
     headers = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "x-long": "v" * 4000}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import queue
 import shutil
@@ -9,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +316,121 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(server: ServerProcess, sa
     assert f"127.0.0.1:{server.port}" in done.stdout + done.stderr
     assert "in use" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+class BlockedServer:
+    """A server whose output goes into a pipe that is full and that nobody reads, as behind a log collector
+    that hangs.
+    """
+
+    def __init__(self, repository: Path, folder: Path, *options: str, both: bool) -> None:
+        self.address = f"unix:{folder / 'blocked.sock'}"
+        self.reading, self.writing = os.pipe()
+        fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 4096)
+        self.filled = self._fill()
+        self.errors = folder / "errors.txt"
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, *SERVE, "--repository", str(repository), "--host", ""),
+                    *("--unix-socket", self.address.removeprefix("unix:"), *options),
+                ],
+                stdout=self.writing,
+                stderr=self.writing if both else errors,
+                env=environment(),
+            )
+
+    def _fill(self) -> int:
+        os.set_blocking(self.writing, False)
+        count = 0
+        try:
+            while True:
+                count += os.write(self.writing, b"x" * 512)
+        except BlockingIOError:
+            os.set_blocking(self.writing, True)
+        return count
+
+    def read_what_was_written(self) -> str:
+        """All of the output, once the server is gone."""
+        os.close(self.writing)
+        with os.fdopen(os.dup(self.reading), "rb") as pipe:
+            return pipe.read()[self.filled :].decode()
+
+
+@contextmanager
+def blocked(repository: Path, folder: Path, *options: str, both: bool = False) -> Iterator[BlockedServer]:
+    server = BlockedServer(repository, folder, *options, both=both)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+        os.close(server.reading)
+
+
+def all_versions(root: Path, count: int) -> Path:
+    """A repository of `count` versions of one model, and a configuration that serves all of them."""
+    for version in range(1, count + 1):
+        penstock.build(
+            root / "repository",
+            name="slow",
+            version=str(version),
+            model=loop(),
+            examples={"rounds": np.array([1], np.int64)},
+        )
+    (root / "all.toml").write_text('[models.slow]\npolicy = "all"\n')
+    return root / "repository"
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["output", "output-and-log"])
+def test_output_that_nobody_reads_holds_up_neither_loads_nor_the_stop(tmp_path: Path, both: bool) -> None:
+    repository = all_versions(tmp_path, 5)  # more than there are threads that load
+    options = ("--config", str(tmp_path / "all.toml"), "--watch", "--allow-load-unload")
+    with (
+        blocked(repository, tmp_path, *options, both=both) as server,
+        penstock.Client(server.address, timeout=SOON_S) as client,
+    ):
+        wait_until(client.is_ready)
+        assert [found.state for found in client.index()] == ["READY"] * 5
+        client.unload("slow", "3")
+        client.load("slow", "3")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(SOON_S) == 0
+
+
+def test_a_second_signal_ends_it_at_once_though_nobody_reads_its_output(
+    samples: Samples, tmp_path: Path
+) -> None:
+    ended = threading.Event()
+
+    def batches() -> Iterator[Any]:
+        yield {"rounds": np.array([1], np.int64)}
+        ended.wait()
+
+    with blocked(samples.path, tmp_path) as server, penstock.Client(server.address) as client:
+        wait_until(client.is_ready)
+        results = client.stream_infer("loop", batches())
+        next(results)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not client.is_ready())
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(SOON_S) == 128 + signal.SIGTERM
+        ended.set()
+        with pytest.raises(penstock.errors.StatusError):
+            next(results)
+
+
+def test_what_is_read_late_is_all_there(samples: Samples, tmp_path: Path) -> None:
+    with blocked(samples.path, tmp_path) as server, penstock.Client(server.address) as client:
+        wait_until(client.is_ready)
+        assert os.read(server.reading, server.filled)
+        server.filled = 0
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(SOON_S) == 0
+        lines = server.read_what_was_written().splitlines()
+        assert lines[0].startswith("listening on unix:")
+        assert sum(line.startswith("ready after ") for line in lines) == 1
+        assert lines[-1] == "stopped"
+        assert server.errors.read_text() == ""

@@ -32,6 +32,9 @@ from penstock import _proto
 from penstock.config import Settings, load_settings
 from penstock.errors import ServerError
 from penstock.log import Event
+from penstock.repository.layout import VersionFolder
+from penstock.repository.loader import BundleLoader
+from penstock.repository.states import Loaded
 from penstock.server import Server
 
 WAIT_S = 30.0
@@ -201,6 +204,17 @@ def test_statistics_count_what_was_answered(disk: Disk, start: Start) -> None:
     assert abs(after.last_inference - time.time() * 1000) < 60_000
 
 
+def test_neither_examples_nor_warm_up_count_as_requests(disk: Disk, start: Start) -> None:
+    disk.put("1")
+    running = start()
+    (found,) = running.client.get_inference_statistics("scale").model_stats
+    stats = found.inference_stats
+    durations = [stats.success, stats.fail, stats.queue]
+    durations += [stats.compute_input, stats.compute_infer, stats.compute_output]
+    assert (found.inference_count, found.execution_count, found.last_inference) == (0, 0, 0)
+    assert [(each.count, each.ns) for each in durations] == [(0, 0)] * 6
+
+
 def test_the_wait_for_a_turn_is_counted_as_queue_and_as_part_of_the_success(disk: Disk, start: Start) -> None:
     """Many requests that arrive together on one connection wait for one another on its loop."""
     disk.put("1")
@@ -304,6 +318,35 @@ def test_what_is_unknown_or_not_ready_is_told_in_the_same_words_by_every_rpc(
     with pytest.raises(grpc.RpcError) as refused:
         running.unload("9")
     assert (refused.value.code().name, refused.value.details()) == told["scale", "9"]
+
+
+def test_an_unload_does_not_wait_for_the_loads_before_it(
+    disk: Disk, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.put("1")
+    go_on = threading.Event()
+
+    class HeldLoader(BundleLoader):
+        def __call__(self, folder: VersionFolder) -> Loaded:
+            assert folder.version == "1" or go_on.wait(WAIT_S)
+            return super().__call__(folder)
+
+    monkeypatch.setattr("penstock.server.BundleLoader", HeldLoader)
+    running = start(repository__allow_load_unload=True)
+    disk.put("2")
+    load = running.channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelLoad")
+    request = _proto.RepositoryModelLoadRequest(model_name="scale")
+    request.parameters["version"].string_param = "2"
+    loads = [load.future(request.SerializeToString(), timeout=WAIT_S) for _ in range(20)]
+    try:
+        running.wait(lambda: running.index().get("2") == ("LOADING", "loading"))
+        running.unload("1")
+        assert not any(call.done() for call in loads)
+        running.wait(lambda: running.index()["1"] == ("UNAVAILABLE", "unloaded on request"))
+    finally:
+        go_on.set()
+    assert [call.code() for call in loads] == [grpc.StatusCode.OK] * 20
+    assert running.infer() == ("2", 2.0)
 
 
 def test_loads_and_unloads_are_refused_unless_the_settings_allow_them(disk: Disk, start: Start) -> None:

@@ -131,6 +131,33 @@ def test_a_port_that_was_set_stands_among_service_links(logged: list[logging.Log
 
 
 @pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("PENSTOCK_SEVER_PORT", "did you mean PENSTOCK_SERVER_PORT?"),
+        ("PENSTOCK_PORT", "did you mean PENSTOCK_SERVER_PORT?"),
+        ("PENSTOCK_MODELS_DELAY_POLICY", "settings of models stand in the file that --config names"),
+        ("PENSTOCK_", "they begin with PENSTOCK_SERVER_, PENSTOCK_LIMITS_, "),
+    ],
+)
+def test_a_variable_of_no_section_is_told_with_the_nearest_setting(
+    logged: list[logging.LogRecord], variable: str, hint: str
+) -> None:
+    assert load_settings(environment={variable: "secret"}) == Settings()
+    (record,) = logged
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"ignored {variable}, which is no setting; {hint}")
+    assert "secret" not in record.getMessage()
+
+
+def test_links_to_a_service_named_penstock_are_nobodys_mistake(logged: list[logging.LogRecord]) -> None:
+    links = {
+        variable.replace("PENSTOCK_SERVER_", "PENSTOCK_"): value for variable, value in SERVICE_LINKS.items()
+    }
+    assert load_settings(environment=links) == Settings()
+    assert logged == []
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("PENSTOCK_SERVER_PORT", "8001/tcp"),

@@ -20,12 +20,13 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from penstock.bundle.manifest import FILE, Manifest, digest_of, parse_manifest
 from penstock.bundle.placing import partial_file, partial_folder, place
+from penstock.bundle.regular_file import IrregularFileError, opened_regular
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, check_sizes, verify_bundle
 from penstock.errors import BundleError, NotFoundError
 
@@ -83,17 +84,25 @@ def unpack(
     or whose version exists already (without `overwrite`).
     """
     source = Path(archive)
-    try:
-        file = source.open("rb")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"There is no archive {source}.") from error
-    except OSError as error:
-        raise BundleError(f"{source} cannot be read: {error.strerror}.") from error
-    with file, partial_folder(Path(repository)) as folder:
+    with _opened(source) as file, partial_folder(Path(repository)) as folder:
         with _explained(source), gzip.GzipFile(fileobj=file, mode="rb") as plain:
             manifest = _extract(cast(BinaryIO, plain), folder, limits, progress)
         verify_bundle(folder, limits=limits)
         return place(folder, Path(repository), manifest.name, manifest.version, overwrite=overwrite)
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[BinaryIO]:
+    with ExitStack() as closing:
+        try:
+            descriptor = closing.enter_context(opened_regular(source, follow_link=True))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"There is no archive {source}.") from error
+        except IrregularFileError as error:
+            raise BundleError(f"{source} {error}, an archive that `penstock bundle pack` wrote.") from error
+        except OSError as error:
+            raise BundleError(f"{source} cannot be read: {error.strerror}.") from error
+        yield closing.enter_context(os.fdopen(descriptor, "rb", closefd=False))
 
 
 @contextmanager

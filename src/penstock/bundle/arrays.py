@@ -44,7 +44,11 @@ def to_wire(arrays: Arrays, inputs: Sequence[Input]) -> Arrays:
             continue
         elements = arrays[tensor.name].ravel().tolist()
         if None in elements and not tensor.empty_is_missing:
-            raise InputError(f"'{tensor.name}' has missing strings, which this model's input cannot say.")
+            width = len(elements) // len(arrays[tensor.name])
+            raise InputError(
+                f"'{tensor.name}' has a missing string in row {elements.index(None) // width}, which callers "
+                f"cannot send: an empty string is text here. Fill it, or leave the row out."
+            )
         sent[tensor.name] = _objects([e or b"" for e in elements], arrays[tensor.name].shape)
     return sent
 

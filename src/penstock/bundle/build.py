@@ -16,7 +16,9 @@ from penstock.bundle.examples import DTYPES, Arrays, rows_of, write_examples
 from penstock.bundle.features import (
     ARRAYS_FILE,
     DOCUMENT_FILE,
+    empty_is_missing,
     fitted_features,
+    refuse_ambiguous,
     write_features,
 )
 from penstock.bundle.golden import batch_size, run_batches
@@ -35,6 +37,7 @@ from penstock.bundle.manifest import (
     format_time,
     parse_time,
 )
+from penstock.bundle.oracle import oracle_of
 from penstock.bundle.placing import partial_folder, place, sync_folder, version_exists
 from penstock.bundle.verify import Progress
 from penstock.errors import BundleError, InputError, ModelError
@@ -87,7 +90,8 @@ def build(
       columns of `reference` say otherwise; an ONNX model keeps its own inputs.
     - `reference`: the training frame; its digest is the lineage's, unless that has its own `training_data`.
     - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus
-      relative; by default 1e-9 for LightGBM, 1e-4 for ONNX).
+      relative; by default 1e-9 for LightGBM, 1e-4 for ONNX). With a LightGBM model or features, their
+      answers must first be those of the model's own library.
     - `lineage`: see `lineage_of`.
     - `max_rows`: of one request; 0 is no limit. `model_options`: see `Options` of the model's kind.
     - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With
@@ -95,6 +99,10 @@ def build(
 
     Raises BundleError, ModelError, TransformError or InputError; nothing is left behind then.
     """
+    _check_types(repository, name=name, version=version, max_rows=max_rows, tolerance=tolerance)
+    for what, table in (("inputs", inputs), ("lineage", lineage), ("model_options", model_options)):
+        if table is not None and not isinstance(table, Mapping):
+            raise BundleError(f"{what} is {_shown(table)}; expected a mapping, such as a dict.")
     check_name(name, "model name")
     check_name(version, "version")
     root = Path(repository)
@@ -107,6 +115,9 @@ def build(
     prepared = models.prepare(model, model_options)
     allowed = _tolerance(tolerance, prepared.kind)
     fitted = fitted_features(features, reference)
+    if fitted is not None:
+        refuse_ambiguous(fitted)
+    missing = empty_is_missing(fitted)
     columns = _columns(prepared, fitted, inputs, reference)
     with partial_folder(root) as folder:
         files = _Files(folder)
@@ -115,7 +126,7 @@ def build(
             for file, content in write_features(fitted).items():
                 files.write(file, content)
         tell(f"{name}/{version}: loading the model")
-        core, missing = _assemble(name, version, folder, prepared, fitted, columns, max_rows)
+        core = _assemble(name, version, folder, prepared, fitted, columns, missing, max_rows)
         manifest = Manifest.model_validate(
             {
                 "name": name,
@@ -139,7 +150,7 @@ def build(
         )
         if examples is not None:
             tell(f"{name}/{version}: recording the examples")
-            golden = _record(core, manifest, examples, files, allowed)
+            golden = _record(core, manifest, prepared, fitted, examples, files, allowed)
             manifest = manifest.model_copy(update={"golden": golden, "files": files.entries})
         files.write(FILE, manifest.to_bytes())
         sync_folder(folder)
@@ -224,17 +235,17 @@ def _assemble(
     prepared: PreparedModel,
     features: Features | None,
     columns: list[tuple[str, str]],
+    missing: list[str],
     max_rows: int,
-) -> tuple[Version, set[str]]:
-    """The version to record examples with, and its columns in which an empty string is a missing value."""
+) -> Version:
+    """The version to record examples with; in the columns `missing`, an empty string is a missing value."""
     executor = models.load_executor(prepared.kind, str(folder / prepared.file), prepared.options)
     for tensor, datatype, shape in executor.inputs:
         if not shape:
             raise ModelError(
                 f"The model's input '{tensor}' ({datatype}) is a scalar; expected a first dimension of rows."
             )
-    missing = {column for column, datatype in columns if datatype == "BYTES"}
-    core = make_version(
+    return make_version(
         name,
         version,
         "",
@@ -242,24 +253,53 @@ def _assemble(
         executor=executor,
         features=features,
         columns=columns,
-        empty_is_missing=sorted(missing),
+        empty_is_missing=missing,
         max_rows=max_rows,
     )
-    return core, missing
 
 
 def _record(
-    core: Version, manifest: Manifest, examples: object, files: _Files, tolerance: Tolerance
+    core: Version,
+    manifest: Manifest,
+    prepared: PreparedModel,
+    features: Features | None,
+    examples: object,
+    files: _Files,
+    tolerance: Tolerance,
 ) -> Golden:
-    arrays: Arrays = to_wire(arrays_of(examples, manifest.inputs), manifest.inputs)
+    """Writes the examples and their answers, once these have proved to be those of the model's library."""
+    given: Arrays = arrays_of(examples, manifest.inputs)
+    arrays = to_wire(given, manifest.inputs)
     rows = rows_of(arrays)
     size = batch_size(manifest.inputs, rows, manifest.max_rows)
     if rows == 0 or (rows % size and any(tensor.shape[0] == size for tensor in manifest.inputs)):
         raise InputError(
             f"examples= has {rows} rows; expected {'some' if rows == 0 else f'a multiple of {size}'}."
         )
-    files.write(GOLDEN_FILE, write_examples(arrays, run_batches(core, manifest, arrays, size)))
+    oracle = oracle_of(prepared, features, examples, given, manifest)
+    answers = run_batches(core, manifest, arrays, size)
+    if oracle is not None:
+        oracle.compare(answers, size, tolerance)
+    files.write(GOLDEN_FILE, write_examples(arrays, answers))
     return Golden(file=GOLDEN_FILE, rows=rows, tolerance=tolerance)
+
+
+def _check_types(
+    repository: object, *, name: object, version: object, max_rows: object, tolerance: object
+) -> None:
+    if not isinstance(repository, (str, os.PathLike)):
+        raise BundleError(f"The repository is {_shown(repository)}; expected a folder's path.")
+    for what, text, example in (("model name", name, "delay"), ("version", version, "1")):
+        if not isinstance(text, str):
+            raise BundleError(f"The {what} is {_shown(text)}; expected text, such as '{example}'.")
+    if not isinstance(max_rows, int) or isinstance(max_rows, bool):
+        raise BundleError(f"max_rows is {_shown(max_rows)}; expected 0 (no limit) or a number of rows.")
+    if tolerance is not None and (isinstance(tolerance, bool) or not isinstance(tolerance, (int, float))):
+        raise BundleError(f"tolerance is {_shown(tolerance)}; expected a number from 0 up.")
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.80} ({type(value).__name__})"
 
 
 def _tolerance(given: float | None, kind: str) -> Tolerance:
@@ -277,6 +317,8 @@ def _created(given: str | datetime | None) -> str:
             if given.tzinfo is None:
                 raise ValueError("expected a datetime that knows its time zone")
             return format_time(given)
+        if given is not None:
+            raise ValueError(f"it is {_shown(given)}; expected a datetime or its text")
         # https://reproducible-builds.org/specs/source-date-epoch/
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         return format_time(datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC))

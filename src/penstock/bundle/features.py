@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import safetensors.numpy
 
 from penstock.bundle.examples import load_arrays
 from penstock.bundle.verify import VerifiedBundle
-from penstock.errors import BundleError, ModelError, TransformError
+from penstock.errors import BundleError, InputError, ModelError, TransformError
 from penstock.models import lightgbm
 from penstock.transforms import Features, Transform, cast_program
 
@@ -33,6 +33,11 @@ def fitted_features(
     if features is None:
         return None
     if not isinstance(features, Features):
+        if not isinstance(features, Iterable):
+            raise TransformError(
+                f"features= is {features!r} ({type(features).__name__}); expected Features or a list of "
+                f"transforms"
+            )
         given = list(features)
         if any(getattr(transform, "fitted", False) for transform in given):
             raise TransformError(
@@ -50,6 +55,28 @@ def fitted_features(
             "features= is not fitted; call its fit on the training frame before training the model"
         )
     return features
+
+
+def empty_is_missing(features: Features | None) -> list[str]:
+    """The text inputs for which an empty string on the wire stands for a missing one: those whose training
+    knew no empty strings (ADR 7).
+    """
+    if features is None:
+        return []
+    return [column for column, strings in features.strings.items() if not strings.empty]
+
+
+def refuse_ambiguous(features: Features) -> None:
+    """InputError for a text input whose training knew missing and empty strings, which callers cannot tell
+    apart.
+    """
+    for column, strings in features.strings.items():
+        if strings.missing and strings.empty:
+            raise InputError(
+                f"The training column '{column}' had missing strings and empty ones. Callers send both as an "
+                f"empty string, so the model could not tell them apart. Before fit, replace one of the two "
+                f"in the training frame by a word of its own, such as 'none', and send that word in calls."
+            )
 
 
 def write_features(features: Features) -> dict[str, bytes]:

@@ -93,7 +93,7 @@ def check_golden(core: Version, manifest: Manifest, inputs: Arrays, expected: Ar
                 raise GoldenError(
                     f"{manifest.label}: the answer to its golden examples has no '{tensor.name}'."
                 )
-            difference = _first_difference(
+            difference = first_difference(
                 tensor,
                 expected[tensor.name],
                 got[tensor.name],
@@ -127,9 +127,10 @@ def _rows(start: int, rows: int) -> str:
     return f"example {start}" if rows == 1 else f"examples {start} to {start + rows - 1}"
 
 
-def _first_difference(
+def first_difference(
     tensor: Tensor, expected: Array, got: Array, tolerance: Tolerance, by_row: bool
 ) -> str | None:
+    """Where an output's elements first differ by more than is allowed, in words; None where they do not."""
     if expected.shape != got.shape:
         shapes = f"expected the shape {list(expected.shape)}, got {list(got.shape)}"
         return f"{'example 0' if by_row else 'examples'}, output '{tensor.name}': {shapes}"

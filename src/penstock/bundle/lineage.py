@@ -40,7 +40,10 @@ def lineage_of(given: Mapping[str, Any] | None, *, reference: object | None, kin
         data = TrainingData(digest=digest_frame(columns), rows=columns.rows)
     known.setdefault("code_revision", _git_revision())
     known.setdefault("author", _user())
-    extra = {**fields.pop("extra", {}), **fields}
+    told = fields.pop("extra", {})
+    if not isinstance(told, Mapping):
+        raise BundleError(f"lineage: extra is {told!r}; expected a mapping, such as a dict.")
+    extra = {**told, **fields}
     try:
         plain = json.loads(json.dumps({**known, "extra": extra}, allow_nan=False, default=_plain))
         if data is not None:

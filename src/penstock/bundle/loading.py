@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock import models
 from penstock.bundle.examples import invent, read_examples
-from penstock.bundle.features import make_program, read_features
+from penstock.bundle.features import empty_is_missing, make_program, read_features
 from penstock.bundle.golden import batch_size, check_golden, warm_up
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
@@ -41,16 +41,18 @@ def open_bundle(
     *,
     limits: Limits = DEFAULT_LIMITS,
     overrides: Mapping[str, Any] | None = None,
+    expected: tuple[str, str] | None = None,
     progress: Progress | None = None,
 ) -> LoadedBundle:
     """Verifies, loads, checks the golden examples and warms up.
 
     The files are read once, into sealed memory, and everything is loaded from there; until this
     returns, a bundle takes its size in memory beside the loaded model. `overrides` replace options of
-    its model. Raises NotFoundError for no such folder; BundleError, ModelError, TransformError,
-    ConfigError or GoldenError (one line, with the version's name) for what cannot be served.
+    its model. `expected` are the name and version that it must have. Raises NotFoundError for no such
+    folder; BundleError, ModelError, TransformError, ConfigError or GoldenError (one line, with the
+    version's name) for what cannot be served.
     """
-    with verify_bundle(path, limits=limits, keep=True, progress=progress) as bundle:
+    with verify_bundle(path, limits=limits, expected=expected, keep=True, progress=progress) as bundle:
         manifest = bundle.manifest
         tell = progress or (lambda _: None)
         with _about(manifest.label):
@@ -60,6 +62,8 @@ def open_bundle(
                 manifest.model.kind, bundle.files[manifest.model.file].path, options
             )
             features = read_features(bundle)
+            missing = [tensor.name for tensor in manifest.inputs if tensor.empty_is_missing]
+            _compare_missing(missing, empty_is_missing(features))
             core = make_version(
                 manifest.name,
                 manifest.version,
@@ -68,7 +72,7 @@ def open_bundle(
                 executor=executor,
                 features=features,
                 columns=[(tensor.name, tensor.datatype) for tensor in manifest.inputs],
-                empty_is_missing=[tensor.name for tensor in manifest.inputs if tensor.empty_is_missing],
+                empty_is_missing=missing,
                 max_rows=manifest.max_rows,
             )
             _compare_schema("input", manifest.inputs, core.inputs)
@@ -136,6 +140,14 @@ def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> None:
         raise BundleError(f"{manifest.label}: {manifest.golden.file} {error}.") from error
     check_golden(core, manifest, inputs, outputs)
     warm_up(core, manifest, inputs)
+
+
+def _compare_missing(stated: Sequence[str], learned: Sequence[str]) -> None:
+    if set(stated) != set(learned):
+        raise BundleError(
+            f"bundle.json says that empty strings mean missing: {', '.join(stated) or 'in no column'}; "
+            f"the transforms were fitted for: {', '.join(learned) or 'no column'}."
+        )
 
 
 def _compare_schema(

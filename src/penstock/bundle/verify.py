@@ -63,17 +63,24 @@ def verify_bundle(
     path: str | os.PathLike[str],
     *,
     limits: Limits = DEFAULT_LIMITS,
+    expected: tuple[str, str] | None = None,
     keep: bool = False,
     progress: Progress | None = None,
 ) -> VerifiedBundle:
     """Checks sizes, digests, and that nothing else lies in the folder.
 
-    Raises NotFoundError when there is no such folder, BundleError with one line that names the file
+    `expected` are the name and version that the bundle must have: one of others is refused before its files
+    are read. Raises NotFoundError when there is no such folder, BundleError with one line that names the file
     otherwise.
     """
     folder = Path(path)
     with _opened_folder(folder) as directory, ExitStack() as undo:
         manifest, digest = _read_manifest(folder, directory, limits)
+        if expected is not None and expected != (manifest.name, manifest.version):
+            raise BundleError(
+                f"{folder} holds the bundle {manifest.label}; expected one that was built as "
+                f"{'/'.join(expected)}. Move it to its own place, or build it anew."
+            )
         check_sizes(manifest, limits, str(folder))
         _refuse_unlisted(folder, directory, manifest)
         files: dict[str, SealedFile] = {}

@@ -77,6 +77,9 @@ def build(
 ) -> None:
     """Build a bundle from a model file, into REPOSITORY/NAME/VERSION.
 
+    The model stands alone: its inputs are those of the file. A model with transforms is built in Python, by
+    penstock.build(features=...).
+
     FILE of --examples and --reference is CSV, JSON or Parquet, by its name.
     """
     origin = _assigned(lineage or [], "--lineage")

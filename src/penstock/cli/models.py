@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import loads
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,8 @@ from penstock.errors import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from penstock.client import Client
 
 LOAD_TIMEOUT_S = 600.0  # a load reads, checks and warms the version before the server answers
@@ -39,7 +42,7 @@ def models(
     timeout: options.Timeout = 10.0,
     json: options.Json = False,
 ) -> None:
-    """List every version in a server's repository: its state, its platform, and which one is the default."""
+    """List every version in a server's repository: its state, its aliases, and which one is the default."""
     if context.invoked_subcommand is not None:
         return
     with options.connected(server, timeout) as client:
@@ -47,7 +50,7 @@ def models(
     if json:
         print_json(rows)
         return
-    columns = ("model", "version", "state", "default", "platform", "reason")
+    columns = ("model", "version", "state", "default", "aliases", "platform", "reason")
     print_table(columns, [[_text(row[column]) for column in columns] for row in rows])
 
 
@@ -57,52 +60,88 @@ def alias(
     assignment: Annotated[
         str,
         typer.Argument(
-            metavar="NAME=VERSION", help="The alias and its version; `NAME=` takes the alias away."
+            metavar="[NAME=VERSION]",
+            help="The alias and its version; `NAME=` takes the alias away. Without it, they are listed.",
+            show_default=False,
         ),
-    ],
+    ] = "",
     repository: options.Repository = options.DEFAULT_REPOSITORY,
     json: options.Json = False,
 ) -> None:
-    """Point an alias of a model at a version, on disk.
+    """Point an alias of a model at a version, on disk, or list the aliases there.
 
     A server that watches the repository follows within about two of its watch intervals (2 s by default).
     """
     from penstock.bundle.manifest import check_name
-    from penstock.repository import aliases
 
-    name, equals, version = assignment.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"'{assignment}' is not NAME=VERSION")
-    check_name(name, "alias")
     folder = repository / check_name(model, "model")
     if not folder.is_dir():
         raise NotFoundError(f"the repository {repository} has no model '{model}'")
-    if version and not (folder / check_name(version, "version") / "bundle.json").is_file():
-        there = ", ".join(sorted(found.parent.name for found in folder.glob("*/bundle.json")))
-        raise NotFoundError(
-            f"model '{model}' has no version '{version}' in {repository}; it has: {there or 'none'}"
-        )
-    try:
-        known = aliases.read(folder)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if not version and name not in known:
-        raise NotFoundError(
-            f"model '{model}' has no alias '{name}'; it has: {', '.join(sorted(known)) or 'none'}"
-        )
-    changed = {key: value for key, value in known.items() if key != name} | (
-        {name: version} if version else {}
-    )
-    try:
-        aliases.write(folder, changed)
-    except OSError as error:
-        raise PenstockError(f"{folder / aliases.FILE} cannot be written: {error.strerror}") from error
+    if not assignment:
+        _list_aliases(model, folder, json)
+        return
+    name, equals, version = assignment.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"'{assignment}' is not NAME=VERSION")
+    changed = _changed_aliases(folder, check_name(name, "alias"), version)
     if json:
         print_json({"model": model, "aliases": changed})
     elif version:
         typer.echo(f"{model}: {name} is version {version}")
     else:
-        typer.echo(f"{model}: {name} is gone")
+        typer.echo(f"{model}: {name} is gone from aliases.json; a server's configuration may still name it")
+
+
+def _list_aliases(model: str, folder: Path, json: bool) -> None:
+    known = _aliases_on_disk(folder)
+    if json:
+        print_json({"model": model, "aliases": known})
+    elif known:
+        print_table(("alias", "version"), sorted(known.items()))
+    else:
+        typer.echo(f"{model}: no aliases in {folder}")
+
+
+def _changed_aliases(folder: Path, name: str, version: str) -> dict[str, str]:
+    """The aliases with `name` at `version`, or without it for "", as they are on disk now."""
+    from penstock.bundle.manifest import check_name
+    from penstock.repository import aliases
+    from penstock.repository.policy import version_order
+
+    model = folder.name
+    versions = sorted((found.parent.name for found in folder.glob("*/bundle.json")), key=version_order)
+    if version and check_name(version, "version") not in versions:
+        raise NotFoundError(
+            f"model '{model}' has no version '{version}' in {folder.parent}; "
+            f"it has: {', '.join(versions) or 'none'}"
+        )
+    if version and name in versions:
+        raise InputError(
+            f"'{name}' is a version of model '{model}', and callers who name it get that; "
+            "give the alias another name"
+        )
+    try:
+        with aliases.exclusively(folder):
+            known = _aliases_on_disk(folder)
+            if not version and name not in known:
+                raise NotFoundError(
+                    f"model '{model}' has no alias '{name}'; it has: {', '.join(sorted(known)) or 'none'}"
+                )
+            known.pop(name, None)
+            changed = known | ({name: version} if version else {})
+            aliases.write(folder, changed)
+    except OSError as error:
+        raise PenstockError(f"{folder / aliases.FILE} cannot be written: {error.strerror}") from error
+    return changed
+
+
+def _aliases_on_disk(folder: Path) -> dict[str, str]:
+    from penstock.repository import aliases
+
+    try:
+        return aliases.read(folder)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def load(
@@ -145,14 +184,16 @@ def _change(action: str, target: str, server: str, timeout: float, json: bool) -
 def _described(client: Client) -> list[dict[str, Any]]:
     """Each version as the server's index, metadata and configuration tell of it."""
     states = client.index()
-    defaults = {model: _default(client, model) for model in dict.fromkeys(state.name for state in states)}
+    names = {model: _names(client, model) for model in dict.fromkeys(state.name for state in states)}
     rows = []
     for state in states:
+        default, aliases = names[state.name]
         row: dict[str, Any] = {
             "model": state.name,
             "version": state.version,
             "state": state.state,
-            "default": defaults[state.name] == state.version,
+            "default": default == state.version,
+            "aliases": sorted(alias for alias, version in aliases.items() if version == state.version),
             "platform": "",
             "reason": state.reason,
         }
@@ -165,16 +206,21 @@ def _described(client: Client) -> list[dict[str, Any]]:
     return rows
 
 
-def _default(client: Client, model: str) -> str:
-    """The version that answers a caller who names none; "" where the server does not say."""
+def _names(client: Client, model: str) -> tuple[str, dict[str, str]]:
+    """The version that answers a caller who names none, and the aliases; nothing where the server does not
+    say.
+    """
     try:
         parameters = client.model_config(model).get("parameters", {})
     except StatusError as error:
         if error.status in (NOT_FOUND, UNAVAILABLE, UNIMPLEMENTED):  # nothing of it is ready, or not Penstock
-            return ""
+            return "", {}
         raise
-    return str(parameters.get("penstock_version", {}).get("string_value", ""))
+    said = {name: str(value.get("string_value", "")) for name, value in parameters.items()}
+    return said.get("penstock_version", ""), loads(said.get("penstock_aliases", "{}"))
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
     return {True: "yes", False: ""}[value] if isinstance(value, bool) else str(value)

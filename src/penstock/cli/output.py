@@ -40,8 +40,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 @contextmanager
 def step(what: str) -> Iterator[Callable[[str], None]]:
-    """A step that takes a while: what it is doing, on a line of stderr that goes away on a terminal, as lines
-    elsewhere.
+    """A step that takes a while: what it is doing, on a line of stderr that goes away on a terminal, and as a
+    plain line every few seconds elsewhere.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -50,7 +50,8 @@ def step(what: str) -> Iterator[Callable[[str], None]]:
         with Console(stderr=True).status(escape(what)) as status:
             yield lambda line: status.update(escape(line))
         return
-    yield lambda line: print(line, file=sys.stderr, flush=True)
+    lines = _Lines()
+    yield lines.tell
 
 
 # Told how far a long step has come, out of the total that it was opened with.
@@ -82,7 +83,9 @@ def progress(what: str, total: int | None, unit: str, *, results_on_stdout: bool
             task = bar.add_task(what, total=total)
             yield lambda done: bar.update(task, completed=done)
         return
-    yield _Lines(what, total, unit)
+    of = f" of {total:,}" if total else ""
+    lines = _Lines()
+    yield lambda done: lines.tell(f"{what}: {done:,}{of} {unit}")
 
 
 class _Lines:
@@ -90,13 +93,11 @@ class _Lines:
 
     INTERVAL_S = 5.0
 
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
-        self._what = what
-        self._of = f" of {total:,}" if total else ""
-        self._unit = unit
+    def __init__(self) -> None:
         self._next = monotonic() + self.INTERVAL_S
 
-    def __call__(self, done: int) -> None:
+    def tell(self, line: str) -> None:
+        """Prints it, if that is due."""
         if monotonic() >= self._next:
             self._next = monotonic() + self.INTERVAL_S
-            print(f"{self._what}: {done:,}{self._of} {self._unit}", file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)

@@ -74,6 +74,7 @@ def predict(
     """
     from penstock.cli import sinks, tables
 
+    _refuse_path(model)
     model, named = options.split_target(model, "MODEL or MODEL:VERSION")
     if named and version not in ("", named):
         raise typer.BadParameter(f"'{version}' is another version than that of {model}:{named}")
@@ -199,10 +200,21 @@ def _local(model: str, version: str, repository: Path) -> Iterator[Predictor]:
     yield Predictor(inputs, outputs, manifest.max_rows, runner.predict, manifest.version, runner.digest)
 
 
+def _refuse_path(model: str) -> None:
+    """A bundle's folder in the model's place is wrong use: a model has no `/` in its name."""
+    if "/" not in model or not (Path(model) / "bundle.json").is_file():
+        return
+    place = Path(model).absolute()
+    raise typer.BadParameter(
+        f"{model} is a bundle's folder; give it as {place.parent.name}:{place.name} "
+        f"--local --repository {place.parent.parent}"
+    )
+
+
 def _folder(model: str, version: str, repository: Path) -> Path:
     """Where the version lies that a server with default settings would answer with."""
     from penstock.repository import aliases, layout
-    from penstock.repository.policy import newest_first
+    from penstock.repository.policy import newest_first, version_order
 
     models = layout.scan(repository)
     found = models.get(model)
@@ -215,7 +227,6 @@ def _folder(model: str, version: str, repository: Path) -> Path:
     wanted = version or found.aliases.get(aliases.STABLE) or newest_first(found.versions)[0]
     wanted = found.aliases.get(wanted, wanted) if wanted not in found.versions else wanted
     if wanted not in found.versions:
-        raise NotFoundError(
-            f"model '{model}' has no version '{wanted}' in {repository}; it has: {', '.join(found.versions)}"
-        )
+        known = ", ".join(sorted(found.versions, key=version_order))
+        raise NotFoundError(f"model '{model}' has no version '{wanted}' in {repository}; it has: {known}")
     return found.versions[wanted].path

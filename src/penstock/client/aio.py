@@ -71,7 +71,8 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncIterator[InferResult | StatusError]:
         """Runs a model on each of `batches` over one stream; see `Client.stream_infer`."""
-        metadata = await self._run(self._session.layout(model, version), None)
+        ends = None if timeout is None else monotonic() + timeout
+        metadata = await self._run(self._session.layout(model, version), timeout)
         failed: list[BaseException] = []
 
         async def requests() -> AsyncIterator[bytes]:
@@ -85,7 +86,8 @@ class AsyncClient:
 
         method = session.MODEL_STREAM_INFER
         stub = self._connected().stream_stream(method.path, response_deserializer=method.reply.FromString)
-        replies = stub(requests(), timeout=timeout, metadata=self._metadata)
+        left = None if ends is None else max(ends - monotonic(), 0.0)
+        replies = stub(requests(), timeout=left, metadata=self._metadata)
         try:
             async for reply in replies:
                 result = session.stream_result(reply)

@@ -6,8 +6,9 @@ result; Client and AsyncClient only carry the bytes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -68,23 +69,26 @@ def _call(method: Method, request: Any) -> Call:
     return Call(method, request.SerializeToString())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
     """A model's metadata as last fetched, and the versions that have answered since."""
 
     metadata: ModelMetadata
-    answered: set[str]
+    answered: frozenset[str]
     stale: bool = False  # to be fetched again before the next call
 
 
 class Session:
     """The operations of one client, and the models' metadata that it remembers between them.
 
-    Threads may share it: the only state is a dict, whose entries are replaced whole.
+    Threads may share it. What it remembers are immutable entries, which are replaced under a lock that nobody
+    holds while a call is under way.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # of everything below
         self._known: dict[tuple[str, str], _Known] = {}
+        self._changes = 0  # times that a model was loaded or unloaded, and with that forgotten
 
     def infer(
         self,
@@ -129,24 +133,40 @@ class Session:
                 if renewed.metadata.inputs == known.metadata.inputs:
                     raise
                 known = renewed
-        answered = results[0].version
-        if answered not in known.answered:
-            # A version that had not answered before may have other inputs than those that were fetched before
-            # it.
-            known.stale = bool(known.answered)
-            known.answered.add(answered)
+        self._note(model, version, results[0].version)
         return results[0] if len(results) == 1 else _joined(results)
 
     def _current(self, model: str, version: str) -> _Known | None:
-        known = self._known.get((model, version))
+        with self._lock:
+            known = self._known.get((model, version))
         return None if known is None or known.stale else known
 
     def _fetch(self, model: str, version: str) -> Steps[_Known]:
-        before = self._known.get((model, version))
+        with self._lock:
+            changes, before = self._changes, self._answered(model, version)
         metadata = yield from self.model_metadata(model, version)
-        known = _Known(metadata, set() if before is None else before.answered)
-        self._known[model, version] = known
+        with self._lock:
+            answered = self._answered(model, version)
+            # Whoever answered another caller meanwhile may be newer than what was fetched.
+            known = _Known(metadata, answered, stale=answered != before)
+            if self._changes == changes:
+                self._known[model, version] = known
         return known
+
+    def _answered(self, model: str, version: str) -> frozenset[str]:
+        known = self._known.get((model, version))
+        return frozenset() if known is None else known.answered
+
+    def _note(self, model: str, version: str, answered: str) -> None:
+        """A version answered. One that had not before may have other inputs than those that were fetched."""
+        with self._lock:
+            known = self._known.get((model, version))
+            if known is not None and answered not in known.answered:
+                self._known[model, version] = replace(
+                    known,
+                    answered=known.answered | {answered},
+                    stale=known.stale or bool(known.answered),
+                )
 
     def layout(self, model: str, version: str) -> Steps[ModelMetadata]:
         """The model's metadata, from memory where it is known."""
@@ -218,8 +238,10 @@ class Session:
     def _change(self, method: Method, request: Any, model: str, version: str) -> Call:
         if version:
             request.parameters["version"].string_param = version
-        for key in [key for key in self._known if key[0] == model]:
-            self._known.pop(key, None)
+        with self._lock:
+            self._changes += 1
+            for key in [key for key in self._known if key[0] == model]:
+                del self._known[key]
         return _call(method, request)
 
 

@@ -82,9 +82,11 @@ class Client:
 
         A batch that the server refuses raises its StatusError, which ends the stream; with `return_errors`
         the error is yielded in the result's place and the stream goes on. `batches` is read in another
-        thread, ahead of the results. `timeout` (none by default) is for the whole stream.
+        thread, ahead of the results. `timeout` (none by default) is for the whole stream, from its first
+        result's being asked for on.
         """
-        metadata = self._run(self._session.layout(model, version), None)
+        ends = None if timeout is None else monotonic() + timeout
+        metadata = self._run(self._session.layout(model, version), timeout)
         failed: list[BaseException] = []
 
         def requests() -> Iterator[bytes]:
@@ -98,7 +100,8 @@ class Client:
 
         method = session.MODEL_STREAM_INFER
         stub = self._channel.stream_stream(method.path, response_deserializer=method.reply.FromString)
-        replies = stub(requests(), timeout=timeout, metadata=self._metadata)
+        left = None if ends is None else max(ends - monotonic(), 0.0)
+        replies = stub(requests(), timeout=left, metadata=self._metadata)
         try:
             for reply in replies:
                 result = session.stream_result(reply)

@@ -1,21 +1,24 @@
 """Aliases: names such as `stable` or `champion` for a model's versions, in REPOSITORY/<model>/aliases.json.
 
 The file is one JSON object, {"champion": "2"}. It is always replaced whole, so a reader sees the old one or
-the new one.
+the new one. Whoever reads it to write it again does so exclusively().
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.bundle.regular_file import IrregularFileError, opened_regular, read_at_most
 
 FILE = "aliases.json"
 STABLE = "stable"  # the alias that, where it is set, says which version answers when a caller names none
+_LOCK = ".aliases.lock"  # stays, empty: a lock that goes away while somebody waits for it locks nothing
 _LIMIT = 1 << 20  # bytes
 
 
@@ -41,6 +44,17 @@ def read(model_folder: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(map(_usable, [*found, *found.values()])):
         raise ValueError(f'{path}: expected an object of alias to version, as in {{"champion": "2"}}')
     return found
+
+
+@contextmanager
+def exclusively(model_folder: Path) -> Iterator[None]:
+    """Waits until nobody else changes the model's aliases, and keeps others out until the block ends.
+
+    Raises OSError, as for a folder that may not be written.
+    """
+    with (model_folder / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        yield
 
 
 def write(model_folder: Path, aliases: Mapping[str, str]) -> None:

@@ -34,6 +34,7 @@ class VersionFolder:
     digest: str  # SHA-256 of bundle.json, in hex: the version's identity; "" where it is not fit to be read
     stamp: Stamp  # changes whenever a file of the bundle is written again
     incomplete: str = ""  # what is missing or of another size than bundle.json says; "": nothing
+    waits: bool = False  # incomplete, and not to be tried before it is whole; a scan never says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,9 @@ def _scan_version(model: str, path: Path, limits: Limits) -> VersionFolder | Non
         try:
             info = (path / name).lstat()
         except OSError as error:
-            incomplete = incomplete or f"{name} cannot be read: {error.strerror}"
+            gone = isinstance(error, FileNotFoundError)
+            why = f"{name} is missing" if gone else f"{name} cannot be read: {error.strerror}"
+            incomplete = incomplete or why
             continue
         stamps.append(_stamp(name, info))
         # What is no regular file has no size to compare: the loader refuses it.

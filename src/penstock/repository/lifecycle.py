@@ -25,6 +25,7 @@ from penstock.niceness import yield_to_serving
 from penstock.repository import layout
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.model import ManagedModel
+from penstock.repository.policy import version_order
 from penstock.repository.states import Attempt, Loaded, VersionSlot
 from penstock.repository.view import PublishedModel, RepositoryView, unknown_model, unknown_version
 
@@ -39,7 +40,7 @@ class Lifecycle:
 
     `load` turns a folder into something that serves, on one of `threads` threads. `publish` is given every
     snapshot, in order, one call at a time. `report` is given what an operator should know, in order, one call
-    at a time; it may wait, and must not call back. `limits` are those that `load` holds bundles to.
+    at a time; it must neither wait nor call back. `limits` are those that `load` holds bundles to.
     """
 
     def __init__(
@@ -230,7 +231,7 @@ class Lifecycle:
         model.request_load(target)
         asked = {target} if target else set(model.wanted())
         if not asked:
-            there = ", ".join(sorted(versions)) or "none"
+            there = ", ".join(sorted(versions, key=version_order)) or "none"
             raise NotFoundError(f"model '{name}' has no version that its policy wants; it has {there}")
         return model, asked
 

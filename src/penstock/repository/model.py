@@ -56,8 +56,10 @@ class ManagedModel:
             self._complain(folder.problem)
             folder = ModelFolder(self.name, folder.versions or self.folder.versions, self.folder.aliases)
         self.folder = folder
-        for version in folder.versions:
-            self.slots.setdefault(version, VersionSlot())
+        for version, found in folder.versions.items():
+            slot = self.slots.setdefault(version, VersionSlot())
+            if found.waits:  # what it was refused for is not what it waits for now
+                slot.failure = None
 
     def request_load(self, version: str) -> None:
         """An operator wants a version; "" is all that the policy wants. Tries anew what failed."""
@@ -90,7 +92,7 @@ class ManagedModel:
         return {**self.settings.aliases, **self.folder.aliases}
 
     def wanted(self) -> frozenset[str]:
-        """The versions that should serve: of those on disk, not unloaded, and not refused as they are.
+        """The versions that should serve: of those whole on disk, not unloaded, and not refused as they are.
 
         A version that an alias names is wanted, so that a flip of `latest` never takes it away.
         """
@@ -99,7 +101,9 @@ class ManagedModel:
         candidates = {
             version
             for version, folder in self.folder.versions.items()
-            if version not in self.requests.unloaded and not self._refused(self.slots[version], folder)
+            if version not in self.requests.unloaded
+            and not folder.waits
+            and not self._refused(self.slots[version], folder)
         }
         pinned = {*self.requests.pinned, *self.desired_aliases().values(), *self.aliases.values()}
         return wanted(
@@ -128,13 +132,19 @@ class ManagedModel:
             if version in chosen:
                 continue
             asked = self.requests.down or version in self.requests.unloaded
-            unwanted = _BY_POLICY if version in self.folder.versions else _GONE
-            reason = _ON_REQUEST if asked else unwanted
+            reason = _ON_REQUEST if asked else self._unwanted(version)
             if slot.serving is None:
                 slot.idle_reason = reason
             elif asked or not awaited:
                 drop.append((version, reason))
         return Plan(load, drop)
+
+    def _unwanted(self, version: str) -> str:
+        """Why nobody wants it."""
+        folder = self.folder.versions.get(version)
+        if folder is None:
+            return _GONE
+        return f"waits for its files: {folder.incomplete}" if folder.waits else _BY_POLICY
 
     def _needs_load(self, version: str) -> bool:
         slot, folder = self.slots[version], self.folder.versions[version]
@@ -162,6 +172,8 @@ class ManagedModel:
         """After the plan is carried out: tells of aliases that lead nowhere, forgets what is gone."""
         for alias, target in self.desired_aliases().items():
             slot = self.slots.get(target)
+            if slot is not None and slot.releasing:
+                continue  # why it is gone is told once it is
             if slot is None or (slot.serving is None and slot.attempt is None):
                 why = slot.reason if slot is not None else "there is no such version"
                 now = self.aliases.get(alias, "")

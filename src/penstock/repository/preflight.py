@@ -16,6 +16,7 @@ from penstock.config import ModelSection
 from penstock.errors import BundleError, ServerError
 from penstock.log import Event
 from penstock.repository.layout import ModelFolder, model_folders
+from penstock.repository.policy import version_order
 
 
 def refuse_bundle(root: Path) -> None:
@@ -49,7 +50,7 @@ def mismatches(
         elif not isinstance(section.policy, str) and not folder.problem:
             absent = [version for version in section.policy if version not in folder.versions]
             if absent:
-                there = ", ".join(sorted(folder.versions)) or "none"
+                there = ", ".join(sorted(folder.versions, key=version_order)) or "none"
                 line = (
                     f"{name}: the configuration's policy names version{'s' if len(absent) > 1 else ''} "
                     f"{', '.join(absent)}, and the repository has: {there}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.errors import UNAVAILABLE, NotFoundError, StatusError
+from penstock.repository.policy import version_order
 from penstock.repository.states import Loaded, State
 
 # What `_core.Server.publish` takes of one model: name, default version, aliases, versions or why they are not
@@ -95,5 +96,5 @@ def unknown_model(name: str) -> NotFoundError:
 
 def unknown_version(model: str, version: str, known: Iterable[str]) -> NotFoundError:
     """For a name that is none of the model's versions and aliases, `known`."""
-    names = ", ".join(sorted(known)) or "none"
+    names = ", ".join(sorted(known, key=version_order)) or "none"
     return NotFoundError(f"model '{model}' has no version or alias '{version}'; it has {names}")

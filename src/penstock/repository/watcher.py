@@ -1,8 +1,8 @@
 """Watches a repository by polling, which works on every file system, and tells the lifecycle what changed.
 
-A change counts once it has stood for a whole interval: a folder that is being copied is not touched before it
+A change counts once it has stood for a whole interval: a folder that is being copied is not loaded before it
 is complete and nothing in it changed since the last look, and one that is being replaced is not unloaded in
-between.
+between. A new one that stays incomplete is known, so that callers are told what it waits for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from penstock.errors import ServerError
 from penstock.log import Event
@@ -25,8 +26,9 @@ _log = logging.getLogger("penstock.repository")
 def settled(known: Folders, previous: Folders, current: Folders) -> dict[str, ModelFolder]:
     """What to believe of the disk, given what is believed (`known`) and the last two looks at it. Pure.
 
-    A version, present or gone, is believed when both looks agree on it and it is complete; otherwise what was
-    known of it stands. The same holds for a model's aliases.
+    A version, present or gone, is believed when both looks agree on it; otherwise what was known of it
+    stands. One that they find incomplete `waits`, unless a complete one was known: then that stands. The
+    aliases of a model are believed when both looks agree on them.
     """
     believed: dict[str, ModelFolder] = {}
     for name in sorted({*known, *current}):
@@ -49,11 +51,19 @@ def _settled_versions(old: ModelFolder, before: ModelFolder, now: ModelFolder) -
     versions: dict[str, VersionFolder] = {}
     for version in {*old.versions, *now.versions}:
         seen, last, kept = now.versions.get(version), before.versions.get(version), old.versions.get(version)
-        agreed = seen == last and not (seen is not None and seen.incomplete)
-        chosen = seen if agreed else kept
+        chosen = kept
+        if seen == last:
+            chosen = _waiting(kept, seen) if seen is not None and seen.incomplete else seen
         if chosen is not None:
             versions[version] = chosen
     return versions
+
+
+def _waiting(kept: VersionFolder | None, seen: VersionFolder) -> VersionFolder:
+    """What to believe of a version that is incomplete; one that was tried as it is has its own reason."""
+    if kept is not None and (not kept.incomplete or kept == seen):
+        return kept
+    return replace(seen, waits=True)
 
 
 class Watcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ class ModelInformation:
         )
 
     def model_config(self, request: Any) -> Message:
-        """The model in Triton's terms, for its clients.
+        """The model in Triton's terms, for its clients; the version and the aliases in its parameters.
 
         Where every tensor has rows as its first dimension, max_batch_size is the most rows of one request and
         `dims` leave the rows out, so that [max_batch_size] + dims is always a shape of the metadata. A column
@@ -84,7 +85,8 @@ class ModelInformation:
         Triton's load generator takes shapes from the metadata and leaves the first dimension out when
         max_batch_size is positive, so it sends [n] here, which is right.
         """
-        version, loaded = self._view().resolve(request.name, request.version)
+        view = self._view()
+        version, loaded = view.resolve(request.name, request.version)
         platform, backend = _platform(loaded)
         inputs: Sequence[Spec] = loaded.core.inputs
         outputs: Sequence[Spec] = loaded.core.outputs
@@ -107,6 +109,8 @@ class ModelInformation:
         )
         config.parameters["penstock_version"].string_value = version
         config.parameters["penstock_digest"].string_value = loaded.digest
+        aliases = dict(sorted(view.model(request.name).aliases.items()))
+        config.parameters["penstock_aliases"].string_value = json.dumps(aliases)
         return _message(_proto.ModelConfigResponse, config=config)
 
     def model_statistics(self, request: Any) -> Message:

@@ -32,9 +32,8 @@ class RepositoryControl:
             f"/{SERVICE}/RepositoryModelLoad": Method(
                 _proto.RepositoryModelLoadRequest, self.load, slow=True
             ),
-            f"/{SERVICE}/RepositoryModelUnload": Method(
-                _proto.RepositoryModelUnloadRequest, self.unload, slow=True
-            ),
+            # Not slow: it waits for nothing, and what is unloaded to make room must not wait behind loads.
+            f"/{SERVICE}/RepositoryModelUnload": Method(_proto.RepositoryModelUnloadRequest, self.unload),
         }
 
     def index(self, request: Any) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -104,6 +104,10 @@ class Transform(ABC):
         self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
     ) -> None:
         """The part of fit() that is this class's own; the datatypes are checked."""
+
+    def given_texts(self, column: str) -> Collection[str | None]:
+        """Texts that the parameters name for a column, None for missing: known, whatever fit() sees."""
+        return ()
 
     @abstractmethod
     def outputs(self, column: str, datatype: str) -> list[tuple[str, str]]:

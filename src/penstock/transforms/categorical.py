@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from penstock.frames import Column
@@ -50,6 +50,11 @@ class Categorical(Transform):
             given = None if self.categories is None else self.categories[column]
             found[column] = learn_categories(self, column, columns[column], datatypes[column], given)
         self._take(found, datatypes)
+
+    def given_texts(self, column: str) -> Collection[str | None]:
+        """The parameter `categories`, where it is given."""
+        given = () if self.categories is None else self.categories[column]
+        return [value if isinstance(value, str) else None for value in given]
 
     def check_categories(self, column: str, categories: Categories) -> None:
         """TransformError where a parameter does not go with the categories that were found."""

@@ -15,6 +15,7 @@ from penstock.transforms.layout import Layout
 from penstock.transforms.plan import Output, check_matrix, compile_program
 from penstock.transforms.registry import transform_of
 from penstock.transforms.saved import Saved, from_json, to_json
+from penstock.transforms.strings import Strings, restore_strings, save_strings, strings_of
 
 if TYPE_CHECKING:
     from penstock._core import Program
@@ -41,6 +42,7 @@ class Features:
                 raise TransformError(f"features: item {index} is {transform!r}, expected a transform")
         self.transforms: tuple[Transform, ...] = tuple(copy.deepcopy(given))
         self._layout: Layout | None = None
+        self._strings: dict[str, Strings] = {}
         self._programs: dict[str, Program] = {}
 
     def __repr__(self) -> str:
@@ -68,17 +70,20 @@ class Features:
         mentioned = {name for transform in transforms for name in transform.columns}
         layout = Layout({name: datatype_of(columns[name], name) for name in columns if name in mentioned})
         values: dict[str, Column] = {}
+        strings: dict[str, Strings] = {}
         for index, transform in enumerate(transforms):
             datatypes = layout.read(transform)
             for name in transform.columns:
                 if name not in values:
-                    values[name] = as_datatype(columns[name], datatypes[name], name)
+                    values[name] = read = as_datatype(columns[name], datatypes[name], name)
+                    if isinstance(read, list):
+                        strings[name] = strings_of(read, transform.given_texts(name))
             transform.fit({name: values[name] for name in transform.columns}, datatypes, goal)
             layout.replace(transform)
             later = {name for other in transforms[index + 1 :] for name in other.columns}
             values |= _outputs_of(transform, datatypes, values, later)
         _check_features(layout)
-        self.transforms, self._layout, self._programs = transforms, layout, {}
+        self.transforms, self._layout, self._strings, self._programs = transforms, layout, strings, {}
         return self
 
     def transform(self, frame: Any, dtype: str = "FP64", *, names: Sequence[str] | None = None) -> Array:
@@ -116,6 +121,12 @@ class Features:
         """The features, in the order of the matrix's columns."""
         return list(self._fitted_layout().columns)
 
+    @property
+    def strings(self) -> dict[str, Strings]:
+        """Of each input that is text, whether training knew missing and empty strings."""
+        self._fitted_layout()
+        return dict(self._strings)
+
     def program(self, output: str = "features", dtype: str = "FP64") -> Program:
         """The compiled program from the inputs to one matrix `output` [rows, features] of FP64 or FP32."""
         check_matrix(dtype)
@@ -123,9 +134,10 @@ class Features:
         return compile_program(self.inputs, self._steps(), [matrix])
 
     def document(self) -> dict[str, Any]:
-        """The inputs and, of each transform, its kind, parameters and what it learned; as JSON."""
+        """The inputs, `strings` and, of each transform, its kind, parameters and what it learned; as JSON."""
         return {
             "inputs": [list(item) for item in self.inputs],
+            "strings": save_strings(self.strings),
             "transforms": [
                 {
                     "kind": transform.kind,
@@ -148,7 +160,7 @@ class Features:
     @staticmethod
     def from_saved(document: Any, arrays: Mapping[str, Array]) -> Features:
         """The fitted features that document() and arrays() gave. TransformError when they are malformed."""
-        body = _object(document, {"inputs", "transforms"}, "the document")
+        body = _object(document, {"inputs", "strings", "transforms"}, "the document")
         layout = Layout(_saved_inputs(body["inputs"]))
         items = body["transforms"]
         if not isinstance(items, list) or not items:
@@ -181,6 +193,7 @@ class Features:
         _check_features(layout)
         features = Features(transforms)
         features._layout = layout
+        features._strings = restore_strings(body["strings"], layout.inputs)
         return features
 
     def _fitted_layout(self) -> Layout:

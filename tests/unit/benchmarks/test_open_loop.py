@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import socket
 import threading
 import time
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from open_loop import GeneratorError, Histogram, OpenLoop, Outcome
+from open_loop import GeneratorError, OpenLoop, Trace
 
 METHOD = "/test.Echo/Call"
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
@@ -56,10 +54,10 @@ def test_every_request_is_answered_counted_and_timed(tmp_path: Path) -> None:
     assert outcome.answers == [60, 40]
     assert not outcome.failed
     assert outcome.seconds == pytest.approx(0.5)
-    assert outcome.latency.count == outcome.late.count == 100
-    assert 0 < outcome.latency.quantile_ns(0.5) <= outcome.latency.max_ns
-    assert len(outcome.slowest_ns) == 64
-    assert max(latency for _, latency in outcome.slowest_ns) == outcome.latency.max_ns
+    trace = outcome.trace
+    assert np.diff(trace.due) == pytest.approx([5e6] * 99, abs=1)
+    assert (trace.late > 0).all()
+    assert (trace.latency > trace.late).all()
 
 
 def test_a_stall_is_seen_in_full_by_every_request_that_it_holds_up(tmp_path: Path) -> None:
@@ -74,11 +72,10 @@ def test_a_stall_is_seen_in_full_by_every_request_that_it_holds_up(tmp_path: Pat
     with peer(answer) as target:
         outcome = load(target, tmp_path, rate=200).run(1.5)
     assert outcome.answers == [300, 0]
-    assert outcome.latency.max_ns >= stall * 1e9
+    assert outcome.trace.latency.max() >= stall * 1e9
     # It began when one request in flight met it: 100 come while it lasts, each due 5 ms after the one before,
     # so that half of them wait for more than half of it. A closed loop would show three.
-    slow = sum(count for bound, count in outcome.latency.counts.items() if bound > stall / 2 * 1e9)
-    assert slow >= 45
+    assert np.count_nonzero(outcome.trace.latency > stall / 2 * 1e9) >= 45
 
 
 def test_each_kind_of_failure_is_counted_by_its_name(tmp_path: Path) -> None:
@@ -141,28 +138,18 @@ def test_wrong_use_is_refused(tmp_path: Path, options: dict[str, Any], said: str
         load("127.0.0.1:1", tmp_path, **options).run(0.1)
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=200), st.floats(0.01, 1))
-def test_quantiles_are_those_of_the_values(values: list[int], quantile: float) -> None:
-    histogram = Histogram()
-    for value in values:
-        histogram.add(Histogram(type(histogram.counts)([value]), value))
-    ordered = sorted(values)
-    found = histogram.quantile_ns(quantile)
-    assert bisect.bisect_right(ordered, found) >= quantile * len(values) - 1e-6
-    assert bisect.bisect_left(ordered, found) < quantile * len(values) + 1
-    assert histogram.max_ns == ordered[-1]
+def test_a_trace_is_in_the_order_of_what_was_due_whatever_ended_first() -> None:
+    trace = Trace.of([(30, 3, 300), (10, 1, 100), (20, 2, 200), (40, 4, 400)])
+    assert trace.due.tolist() == [10, 20, 30, 40]
+    assert trace.latency.tolist() == [100, 200, 300, 400]
+    assert trace.late[trace.span(20, 40)].tolist() == [2, 3]
+    assert trace.taken([trace.span(40, 99), trace.span(0, 20)]).due.tolist() == [40, 10]
+    assert trace.span(31, 40) == slice(3, 3)
+    assert Trace.of([]).taken([]).due.tolist() == []
 
 
-def test_runs_add_up() -> None:
-    whole = Outcome()
-    for values in ([1000, 2000], [5000]):
-        latency = Histogram()
-        for value in values:
-            latency.add(Histogram(type(latency.counts)([value]), value))
-        part = Outcome(len(values), 0.5, [len(values), 0], latency=latency)
-        part.failed["no answer"] = 1
-        whole.add(part)
-    assert (whole.requests, whole.seconds, whole.answers) == (3, 1.0, [3, 0])
-    assert whole.failed == {"no answer": 2}
-    assert whole.latency.max_ns == 5000
-    assert whole.latency.quantile_ns(0.5) == 2000
+def test_the_block_begins_before_the_first_request_is_due(tmp_path: Path) -> None:
+    with peer(lambda request, context: b"old") as target, load(target, tmp_path).during() as outcome:
+        began = time.monotonic_ns()
+        time.sleep(0.2)
+    assert began < outcome.trace.due[0] < began + 100_000_000

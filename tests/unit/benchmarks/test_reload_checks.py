@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
+from simulated_machine import CALM, simulated
 
-from open_loop import Histogram, Outcome
-from reload import Measured, Phase, checks
+from open_loop import Outcome
+from reload import Check, Measured, judged, memory
 
-MS = 1_000_000
-
-
-def slice_of(*, slowest: int, late: int = 0, failed: dict[str, int] | None = None) -> Outcome:
-    """A hundred requests of 1 ms, and one that took `slowest` ms; the generator was `late` ms late."""
-    latency = Histogram(Counter({MS: 100, slowest * MS: 1}), slowest * MS)
-    return Outcome(101, 1.0, [101], Counter(failed), latency, Histogram(Counter({late * MS: 101}), late * MS))
+MIB = 1 << 20
 
 
-def verdicts(quiet: list[Outcome], busy: list[Outcome], resident: list[int] | None = None) -> dict[str, Any]:
-    reloader = SimpleNamespace(resident=resident or [100] * 60)
-    found = checks(Measured(Phase(quiet), Phase(busy), cast(Any, reloader)))
-    names = ("failed", "slowest", "quiet", "typical", "memory")
-    return {name: check.met for name, check in zip(names, found, strict=True)}
+def checks(
+    failed: dict[str, int] | None = None, resident: list[int] | None = None, *, short: bool = False
+) -> list[Check]:
+    found = simulated(1, CALM)
+    outcome = Outcome(failed=Counter(failed))
+    return judged(Measured(outcome, found.pairs, resident or [100 * MIB] * 300), found, short=short)
 
 
-GOOD = {"failed": True, "slowest": True, "quiet": None, "typical": None, "memory": True}
+@pytest.mark.parametrize("short", [False, True])
+def test_a_failed_request_is_a_breach(short: bool) -> None:
+    assert checks(short=short)[0].verdict == "yes"
+    first = checks({"grpc-status 14": 2, "another answer": 1}, short=short)[0]
+    assert (first.verdict, first.measured) == ("MISSED", "3")
+    assert first.what == "failed requests (2 grpc-status 14, 1 another answer)"
 
 
-def test_on_a_quiet_machine_the_slowest_of_all_decides() -> None:
-    quiet = [slice_of(slowest=2)] * 3
-    assert verdicts(quiet, [slice_of(slowest=3)] * 3) == GOOD
-    one_stall = [slice_of(slowest=1), slice_of(slowest=4), slice_of(slowest=1)]
-    assert verdicts(quiet, one_stall) == {**GOOD, "slowest": False}
-
-
-@pytest.mark.parametrize(("quiet", "late"), [([slice_of(slowest=9)] * 3, 0), ([slice_of(slowest=2)] * 3, 8)])
-def test_on_a_noisy_machine_the_slowest_of_a_slice_does(quiet: list[Outcome], late: int) -> None:
-    hiccup = [slice_of(slowest=2), slice_of(slowest=90, late=late), slice_of(slowest=2)]
-    assert verdicts(quiet, hiccup) == {**GOOD, "slowest": None, "typical": True}
-    stalls = [slice_of(slowest=90, late=late)] * 3
-    assert verdicts(quiet, stalls) == {**GOOD, "slowest": None, "typical": False}
-
-
-def test_a_failed_request_is_a_breach_with_or_without_reloads() -> None:
-    good, bad = slice_of(slowest=2), slice_of(slowest=2, failed={"grpc-status 14": 1})
-    assert verdicts([good], [bad]) == verdicts([bad], [good]) == {**GOOD, "failed": False}
+def test_the_short_form_judges_no_single_request_and_the_full_form_does() -> None:
+    full = {check.what for check in checks() if check.required}
+    short = {check.what for check in checks(short=True) if check.required}
+    assert full - short == {
+        "slowest with reloads / p99 without",
+        "loads that made one slow, at most (99 % confidence)",
+        "memory since reload 50",
+    }
+    assert short - full == {"memory's trend after reload 20"}
 
 
 @pytest.mark.parametrize(("last", "met"), [(104, True), (106, False), (94, False)])
 def test_memory_is_flat_within_a_twentieth_of_what_it_was_after_50_reloads(last: int, met: bool) -> None:
-    resident = [50] * 49 + [100] * 20 + [last]
-    assert verdicts([slice_of(slowest=2)], [slice_of(slowest=2)], resident) == {**GOOD, "memory": met}
+    assert memory([50] * 49 + [100] * 20 + [last], short=False).met is met
+
+
+@pytest.mark.parametrize(("leak", "met"), [(0, True), (30_000, True), (100_000, False)])
+def test_the_short_form_judges_the_trend_of_memory(leak: int, met: bool) -> None:
+    settling = [int((60 + 2 * reload) * MIB) for reload in range(20)]
+    # One reading in the midst of something is no trend.
+    resident = [*settling, *(100 * MIB + leak * reload + (reload % 7 == 6) * 9 * MIB for reload in range(40))]
+    assert memory(resident, short=True).met is met

@@ -23,7 +23,7 @@ def options(monkeypatch: pytest.MonkeyPatch, *words: str) -> argparse.Namespace:
     monkeypatch.setattr("sys.argv", ["bench", *words])
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=4)
-    return results.parsed(parser, least={"rounds": 4})
+    return results.parsed(parser, least={"rounds": 4}, short={"rounds": 2}, judges="less is judged")
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,21 @@ def test_a_short_run_cannot_be_saved(
         options(monkeypatch, "--rounds", "3", "--save")
     assert ended.value.code == 2
     assert "at least --rounds 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "rounds"), [([], 4), (["--short"], 2), (["--short", "--rounds", "3"], 3)])
+def test_the_short_form_has_defaults_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], rounds: int
+) -> None:
+    found = options(monkeypatch, *words)
+    assert (found.rounds, found.short) == (rounds, "--short" in words)
+
+
+@pytest.mark.parametrize("more", [[], ["--rounds", "4"]])
+def test_the_short_form_cannot_be_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options(monkeypatch, "--short", "--save", *more)
+    assert ended.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err

@@ -227,6 +227,18 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     assert "is no bundle archive, or is damaged" in refused(tmp_path / "file", tmp_path / "new")
 
 
+def test_only_a_regular_file_is_opened_and_none_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert "fifo is a FIFO; expected a regular file" in refused(tmp_path / "fifo", tmp_path / "new")
+    assert "is a folder; expected a regular file" in refused(tmp_path, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_archive_may_be_reached_through_a_link(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(packed)
+    assert unpack(tmp_path / "link", tmp_path / "new") == tmp_path / "new" / "delay" / "3"
+
+
 def test_a_negative_size_is_refused(packed: Path, tmp_path: Path) -> None:
     manifest, golden, model = entries(packed)
     block = bytearray(model[0].tobuf(tarfile.GNU_FORMAT))

@@ -118,6 +118,36 @@ def test_unsafe_names_are_refused(tmp_path: Path, options: dict[str, str]) -> No
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": None}, r"The model name is None \(NoneType\); expected text, such as 'delay'"),
+        ({"version": 1}, r"The version is 1 \(int\); expected text, such as '1'"),
+        ({"max_rows": "x"}, r"max_rows is 'x' \(str\); expected 0 \(no limit\) or a number of rows"),
+        ({"max_rows": 2.0}, r"max_rows is 2\.0 \(float\)"),
+        ({"max_rows": True}, r"max_rows is True \(bool\)"),
+        ({"tolerance": "x"}, r"tolerance is 'x' \(str\); expected a number from 0 up"),
+        ({"tolerance": False}, r"tolerance is False \(bool\)"),
+        ({"created": 5}, r"created cannot be used: it is 5 \(int\); expected a datetime or its text"),
+        ({"inputs": ["hour"]}, r"inputs is \['hour'\] \(list\); expected a mapping"),
+        ({"lineage": "me"}, r"lineage is 'me' \(str\); expected a mapping"),
+        ({"model_options": 3}, r"model_options is 3 \(int\); expected a mapping"),
+        ({"features": 3}, r"features= is 3 \(int\); expected Features or a list of transforms"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_name(
+    tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((BundleError, TransformError), match=words):
+        build(tmp_path / "r", booster(), **options)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_repository_that_is_no_path_is_refused() -> None:
+    with pytest.raises(BundleError, match=r"The repository is None \(NoneType\); expected a folder's path"):
+        penstock.build(None, name="m", version="1", model=booster())  # type: ignore[arg-type]
+
+
 def test_columns_take_the_datatypes_that_are_told_or_that_the_reference_has(tmp_path: Path) -> None:
     reference = flights().astype({"hour": np.float32})
     reference["distance"] = np.arange(len(reference), dtype=np.int32)

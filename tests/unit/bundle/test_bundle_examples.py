@@ -197,7 +197,7 @@ def test_every_kind_of_frame_gives_the_same_arrays(make: Any) -> None:
 
 def test_missing_strings_need_an_input_that_can_say_so() -> None:
     inputs = [tensor("s", "BYTES")]
-    with pytest.raises(InputError, match="'s' has missing strings"):
+    with pytest.raises(InputError, match="'s' has a missing string in row 1, which callers"):
         to_wire(arrays_of({"s": ["x", None]}, inputs), inputs)
 
 

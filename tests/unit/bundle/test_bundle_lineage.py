@@ -133,3 +133,8 @@ def test_what_is_told_stands_and_the_rest_goes_to_extra() -> None:
 def test_a_lineage_that_cannot_be_written_is_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(BundleError, match=words):
         lineage_of(given, reference=None, kind="onnx")
+
+
+def test_extra_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(BundleError, match="lineage: extra is 3; expected a mapping"):
+        lineage_of({"extra": 3}, reference=None, kind="onnx")

@@ -211,6 +211,14 @@ def test_a_packed_bundle_opens_elsewhere(path: Path, tmp_path: Path) -> None:
     assert open_bundle(moved).digest == open_bundle(path).digest
 
 
+def test_a_bundle_that_is_out_of_place_is_refused_before_it_is_loaded(path: Path) -> None:
+    assert open_bundle(path, expected=("delay", "3")).manifest.label == "delay/3"
+    told: list[str] = []
+    words = refused(path, BundleError, expected=("delay", "4"), progress=told.append)
+    assert "holds the bundle delay/3; expected one that was built as delay/4. Move it" in words
+    assert told == []
+
+
 def test_nothing_stays_open_after_loading_or_refusing(path: Path) -> None:
     def links() -> int:
         found = 0

@@ -159,6 +159,14 @@ def test_the_folder_itself_may_be_reached_through_a_link(folder: Path, tmp_path:
     verify_bundle(tmp_path / "link")
 
 
+def test_a_bundle_of_another_name_is_refused_before_its_files_are_read(folder: Path) -> None:
+    verify_bundle(folder, expected=("delay", "3"))
+    (folder / "model.txt").write_bytes(b"altered")
+    for expected in (("delay", "4"), ("late", "3")):
+        words = refused(folder, expected=expected)
+        assert f"holds the bundle delay/3; expected one that was built as {'/'.join(expected)}" in words
+
+
 def test_no_descriptor_is_left_open(folder: Path) -> None:
     def opened() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))

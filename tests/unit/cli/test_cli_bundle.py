@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ def test_a_folder_that_is_no_bundle_is_refused(run: Run, tmp_path: Path) -> None
 
 def test_a_bundle_comes_out_of_its_archive_as_it_went_in(run: Run, bundle: Path, tmp_path: Path) -> None:
     archive = tmp_path / "delay-3.penstock"
-    code, out, _ = run("bundle", "pack", bundle, archive)
-    assert code == 0
+    code, out, err = run("bundle", "pack", bundle, archive)
+    assert (code, err) == (0, "")  # quick work tells nothing of its progress
     assert out == f"{archive}  {archive.stat().st_size:,} bytes\n"
     code, out, _ = run("bundle", "unpack", archive, "--repository", tmp_path / "other", "--json")
     unpacked = Path(json.loads(out)["path"])
@@ -186,3 +187,16 @@ def test_lineage_that_is_no_assignment_is_wrong_use(run: Run, tmp_path: Path, as
     )
     assert code == 2
     assert "is not KEY=VALUE" in err
+
+
+def test_the_help_of_build_says_where_transforms_go(run: Run) -> None:
+    code, out, _ = run("bundle", "build", "--help")
+    assert code == 0
+    assert "penstock.build(features=...)" in " ".join(out.split())
+
+
+def test_a_fifo_is_no_archive_and_is_not_waited_for(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    code, _, err = run("bundle", "unpack", tmp_path / "fifo", "--repository", tmp_path / "other")
+    assert code == 1
+    assert "is a FIFO; expected a regular file" in err

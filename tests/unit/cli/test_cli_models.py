@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from cli_program import Run
+from cli_program import PROGRAM, Run
 from inference_peer import PeerServer
 
 
@@ -12,8 +13,8 @@ def test_models_lists_every_version_with_its_state(run: Run, address: str) -> No
     code, out, _ = run("models", "--server", address)
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
-        ["MODEL", "VERSION", "STATE", "DEFAULT", "PLATFORM", "REASON"],
-        ["delay", "1", "READY", "yes", "test"],
+        ["MODEL", "VERSION", "STATE", "DEFAULT", "ALIASES", "PLATFORM", "REASON"],
+        ["delay", "1", "READY", "yes", "champion,", "good", "one", "test"],
         ["delay", "0", "UNAVAILABLE", "digest", "of", "model.txt", "differs"],
     ]
 
@@ -27,10 +28,12 @@ def test_models_as_json(run: Run, address: str) -> None:
         "version": "1",
         "state": "READY",
         "default": True,
+        "aliases": ["champion", "good one"],
         "platform": "test",
         "reason": "",
     }
     assert (failed["default"], failed["reason"]) == (False, "digest of model.txt differs")
+    assert failed["aliases"] == []
 
 
 def test_load_names_the_version_to_the_server(run: Run, address: str, peer: PeerServer) -> None:
@@ -65,7 +68,7 @@ def test_a_target_that_is_none_is_wrong_use(run: Run, target: str) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    for version in ("2", "3"):
+    for version in ("2", "3", "10"):
         (tmp_path / "delay" / version).mkdir(parents=True)
         (tmp_path / "delay" / version / "bundle.json").write_text("{}")
     return tmp_path
@@ -90,13 +93,14 @@ def test_an_alias_is_set_moved_and_taken_away(run: Run, repository: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (("delay", "champion=9"), 1, "it has: 2, 3"),
+        (("delay", "champion=9"), 1, "it has: 2, 3, 10"),
         (("other", "champion=2"), 1, "has no model 'other'"),
         (("delay", "champion="), 1, "has no alias 'champion'"),
         (("../delay", "champion=2"), 1, "'../delay' cannot be used"),
         (("delay", "champion=../2"), 1, "'../2' cannot be used"),
         (("delay", "champion"), 2, "is not NAME=VERSION"),
         (("delay", "=2"), 2, "is not NAME=VERSION"),
+        (("delay", "10=2"), 1, "'10' is a version of model 'delay'"),
     ],
 )
 def test_an_alias_that_cannot_be_set_changes_nothing(
@@ -106,6 +110,41 @@ def test_an_alias_that_cannot_be_set_changes_nothing(
     assert got == code
     assert expected in err
     assert not (repository / "delay" / "aliases.json").exists()
+
+
+def test_an_alias_that_is_taken_away_may_still_stand_in_a_configuration(run: Run, repository: Path) -> None:
+    run("models", "alias", "delay", "champion=2", "--repository", repository)
+    assert run("models", "alias", "delay", "champion=", "--repository", repository) == (
+        0,
+        "delay: champion is gone from aliases.json; a server's configuration may still name it\n",
+        "",
+    )
+
+
+def test_the_aliases_on_disk_are_listed(run: Run, repository: Path) -> None:
+    code, out, _ = run("models", "alias", "delay", "--repository", repository)
+    assert (code, out) == (0, f"delay: no aliases in {repository / 'delay'}\n")
+    run("models", "alias", "delay", "stable=3", "--repository", repository)
+    run("models", "alias", "delay", "champion=10", "--repository", repository)
+    code, out, _ = run("models", "alias", "delay", "--repository", repository)
+    assert [line.split() for line in out.splitlines()] == [
+        ["ALIAS", "VERSION"],
+        ["champion", "10"],
+        ["stable", "3"],
+    ]
+    code, out, _ = run("models", "alias", "delay", "--repository", repository, "--json")
+    assert json.loads(out) == {"model": "delay", "aliases": {"champion": "10", "stable": "3"}}
+    assert run("models", "alias", "other", "--repository", repository)[0] == 1
+
+
+def test_aliases_that_are_set_at_once_are_all_kept(repository: Path) -> None:
+    wanted = {f"name{number}": "2" for number in range(8)}
+    running = [
+        subprocess.Popen([*PROGRAM, "models", "alias", "delay", f"{name}=2", "--repository", str(repository)])
+        for name in wanted
+    ]
+    assert [process.wait(60) for process in running] == [0] * 8
+    assert aliases(repository) == wanted
 
 
 def test_a_broken_alias_file_is_named_and_kept(run: Run, repository: Path) -> None:

@@ -393,6 +393,22 @@ def test_a_terminal_that_shows_the_results_shows_no_progress_among_them(address:
     assert shown == "total,label\r\n11.5,aB\r\n22.0,C\r\n1.25,é\r\n"
 
 
+@pytest.mark.parametrize("options", [(), ("--local",)])
+def test_a_bundles_folder_in_the_models_place_is_told_how_to_be_named(
+    run: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "models" / "delay" / "10"
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text("{}")
+    source = tmp_path / "in.csv"
+    source.write_text("a\n1\n")
+    code, _, err = run("predict", folder, source, *options)
+    assert code == 2
+    message = " ".join(err.replace("│", " ").split())  # Typer wraps it, and may frame it
+    assert "is a bundle's folder; give it as delay:10 --local --repository" in message
+    assert str(tmp_path / "models") in message.replace(" ", "")
+
+
 def test_local_names_the_versions_that_there_are(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "repository" / "delay" / "3"
     folder.mkdir(parents=True)

@@ -15,4 +15,5 @@ def peer() -> PeerServer:
 def address(peer: PeerServer) -> Iterator[str]:
     server, port = started(peer, "127.0.0.1:0")
     yield f"127.0.0.1:{port}"
+    peer.ended.set()
     server.stop(None).wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -41,9 +42,14 @@ class PeerServer:
     metadata_requests: int = 0
     metadata: list[tuple[str, str]] = field(default_factory=list)
     wait: Any = None
+    metadata_takes_s: float = 0.0
+    stream_time_left_s: float | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.metadata_requests += 1
+        if self.metadata_takes_s:
+            self.ended.wait(self.metadata_takes_s)
         if request.name != "delay":
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown model '{request.name}'; there is: delay")
         reply = _proto.ModelMetadataResponse(name="delay", versions=[self.version], platform="test")
@@ -63,6 +69,8 @@ class PeerServer:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     def ModelStreamInfer(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        left = context.time_remaining()
+        self.stream_time_left_s = None if left is None or left > 1e6 else left
         for request in requests:
             try:
                 yield _proto.ModelStreamInferResponse(infer_response=self.answer(request))
@@ -125,6 +133,8 @@ class PeerServer:
         reply.config.max_batch_size = 4
         reply.config.input.add(name="a", data_type=11, dims=[-1])
         reply.config.parameters["penstock_version"].string_value = self.version
+        aliases = f'{{"good one": "{self.version}", "champion": "{self.version}"}}'
+        reply.config.parameters["penstock_aliases"].string_value = aliases
         return reply
 
     def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802

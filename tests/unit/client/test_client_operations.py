@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,10 @@ def test_what_the_server_and_its_models_are_is_told_in_plain_values(client: Bloc
         "name": "delay",
         "max_batch_size": 4,
         "input": [{"name": "a", "data_type": "TYPE_FP32", "dims": [-1]}],
-        "parameters": {"penstock_version": {"string_value": "1"}},
+        "parameters": {
+            "penstock_version": {"string_value": "1"},
+            "penstock_aliases": {"string_value": '{"good one": "1", "champion": "1"}'},
+        },
     }
     assert client.statistics("delay") == [
         {
@@ -282,6 +286,23 @@ def test_a_stream_survives_a_refused_batch_where_errors_are_wanted_as_results(cl
 def test_a_batch_that_cannot_be_sent_ends_the_stream_with_its_own_error(client: Blocking) -> None:
     with pytest.raises(InputError, match="The data has no 'b', 'word'"):
         client.stream("delay", [DATA, {"a": [1.0]}])
+
+
+def test_a_streams_timeout_covers_the_question_for_the_models_inputs(
+    client: Blocking, peer: PeerServer
+) -> None:
+    peer.metadata_takes_s = 30.0
+    began = time.monotonic()
+    with pytest.raises(StatusError) as refused:
+        client.stream("delay", [DATA], timeout=0.3)
+    assert refused.value.status == DEADLINE_EXCEEDED
+    assert time.monotonic() - began < 20
+    peer.metadata_takes_s = 1.0
+    assert len(client.stream("delay", [DATA], timeout=20.0)) == 1
+    assert peer.stream_time_left_s is not None
+    assert peer.stream_time_left_s < 19.5
+    client.stream("delay", [DATA])
+    assert peer.stream_time_left_s is None
 
 
 def test_a_unix_socket_serves_as_well(

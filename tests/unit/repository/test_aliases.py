@@ -42,3 +42,17 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         reads += 1
     thread.join()
     assert reads > 0
+
+
+def test_writers_that_change_them_exclusively_lose_nothing(tmp_path: Path) -> None:
+    def add(thread: int) -> None:
+        for number in range(20):
+            with aliases.exclusively(tmp_path):
+                aliases.write(tmp_path, aliases.read(tmp_path) | {f"{thread}-{number}": "1"})
+
+    threads = [threading.Thread(target=add, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(aliases.read(tmp_path)) == 80

@@ -219,6 +219,19 @@ def test_an_alias_to_no_version_at_all_is_told_once(world: World) -> None:
     assert world.now.models["delay"][1] == {}
 
 
+def test_unloading_a_version_that_an_alias_names_is_told_once(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.disk.alias("delay", champion="1")
+    world.scan()
+    world.lifecycle.unload("delay", "1")
+    world.quiet()
+    world.wait(lambda: len(world.lines) == 3)
+    assert world.lines[1:] == [
+        "delay:1 unloaded (unloaded on request)",
+        "delay: alias champion names version 1, which is not ready: unloaded on request",
+    ]
+
+
 def test_unreadable_aliases_leave_the_ones_that_are_served(world: World) -> None:
     world.disk.put("delay", "1")
     world.disk.alias("delay", champion="1")
@@ -261,6 +274,16 @@ def test_an_unloaded_model_stays_down_through_scans_until_it_is_loaded(world: Wo
     assert refused.value.status == UNAVAILABLE
     world.lifecycle.load("delay")
     assert sorted(world.now.serving("delay")) == ["1"]
+
+
+def test_the_versions_that_there_are_are_told_in_their_natural_order(world: World) -> None:
+    for version in ("1", "2", "10"):
+        world.disk.put("delay", version)
+    world.disk.alias("delay", champion="1")
+    world.scan()
+    for change in (world.lifecycle.load, world.lifecycle.unload, world.lifecycle.view.resolve):
+        with pytest.raises(NotFoundError, match=r"it has 1, 2, 10, champion$"):
+            change("delay", "7")
 
 
 def test_after_a_model_was_unloaded_only_the_version_that_is_named_comes_back(world: World) -> None:

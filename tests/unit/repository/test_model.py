@@ -27,6 +27,7 @@ class ModelLife(RuleBasedStateMachine):
     def begin(self, policy: Any, count: int) -> None:
         self.model = ManagedModel("m", ModelSection(policy=policy, latest_count=count))
         self.disk: dict[str, int] = {}
+        self.partial: set[str] = set()  # of these, files are missing
         self.aliases: dict[str, str] = {}
         self.contents = 0
         self.was_ready = False  # and nobody took anything away since
@@ -44,7 +45,13 @@ class ModelLife(RuleBasedStateMachine):
     def look(self) -> None:
         versions = {
             name: VersionFolder(
-                "m", name, Path("/r/m") / name, str(content), (("bundle.json", content, 0, 0),)
+                "m",
+                name,
+                Path("/r/m") / name,
+                str(content),
+                (("bundle.json", content, 0, 0),),
+                "model.bin is missing" if name in self.partial else "",
+                name in self.partial,
             )
             for name, content in self.disk.items()
         }
@@ -65,17 +72,30 @@ class ModelLife(RuleBasedStateMachine):
     def write_version(self, name: str) -> None:
         self.contents += 1
         self.disk[name] = self.contents
+        self.partial.discard(name)
         self.look()
+
+    @rule(name=NAMES)
+    def write_a_part(self, name: str) -> None:
+        """Of a version that is new: the watcher lets a known one stand until the new content is whole."""
+        if name not in self.disk and name not in self.model.slots:
+            self.contents += 1
+            self.disk[name] = self.contents
+            self.partial.add(name)
+            self.look()
 
     @rule(name=NAMES)
     def remove_version(self, name: str) -> None:
         self.disk.pop(name, None)
+        self.partial.discard(name)
         self.was_ready &= self.serves_what_is_there()
         self.look()
 
     @rule(name=st.sampled_from(["stable", "champion"]), version=st.one_of(st.none(), NAMES))
     def write_alias(self, name: str, version: str | None) -> None:
         self.aliases = {**self.aliases, name: version} if version else {}
+        if version is None and not isinstance(self.model.settings.policy, str):
+            self.was_ready = False  # an alias may have been all that wanted a version which is not listed
         self.look()
 
     @rule(version=st.one_of(st.just(""), NAMES))
@@ -120,6 +140,16 @@ class ModelLife(RuleBasedStateMachine):
     def when_nothing_is_loading_just_the_wanted_versions_serve(self) -> None:
         if not self.loading():
             assert set(self.serving()) == self.model.wanted()
+
+    @invariant()
+    def what_is_not_whole_is_not_tried_and_says_what_it_waits_for(self) -> None:
+        for version in self.partial:
+            slot = self.model.slots[version]
+            assert (slot.serving, slot.attempt) == (None, None)
+            asked = self.model.requests.down or version in self.model.requests.unloaded
+            assert slot.reason == (
+                "unloaded on request" if asked else "waits for its files: model.bin is missing"
+            )
 
     @invariant()
     def callers_see_what_there_is(self) -> None:

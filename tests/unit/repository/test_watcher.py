@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from disk_world import WAIT_S, World
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.errors import UNAVAILABLE, StatusError
 from penstock.repository import layout
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.watcher import Watcher, settled
@@ -32,27 +34,38 @@ LOOKS = st.one_of(st.just({}), st.builds(lambda v, a: {"m": ModelFolder("m", v, 
 EMPTY = ModelFolder("m")
 
 
+def _waits(folder: VersionFolder | None) -> VersionFolder | None:
+    return None if folder is None else replace(folder, waits=True)
+
+
 @given(LOOKS, LOOKS, LOOKS)
-def test_only_complete_changes_that_two_looks_agree_on_are_believed(
+def test_only_what_two_looks_agree_on_is_believed_and_nothing_incomplete_for_what_is_whole(
     known: dict[str, ModelFolder], previous: dict[str, ModelFolder], current: dict[str, ModelFolder]
 ) -> None:
     believed = settled(known, previous, current).get("m", EMPTY).versions
     old, before, now = (look.get("m", EMPTY).versions for look in (known, previous, current))
     for version in "123":
         if believed.get(version) != old.get(version):
-            assert believed.get(version) == now.get(version) == before.get(version)
-            assert version not in now or not now[version].incomplete
+            assert now.get(version) == before.get(version)
+            assert believed.get(version) in (now.get(version), _waits(now.get(version)))
+        if version in old and not old[version].incomplete and version in now:
+            assert not believed[version].incomplete
 
 
 @given(LOOKS, LOOKS)
-def test_what_stays_complete_is_believed_at_the_second_look(
+def test_what_stays_is_believed_at_the_second_look_and_waits_where_it_is_incomplete(
     known: dict[str, ModelFolder], current: dict[str, ModelFolder]
 ) -> None:
-    believed = settled(known, current, current).get("m", EMPTY).versions
+    found = settled(known, current, current)
     now, old = current.get("m", EMPTY).versions, known.get("m", EMPTY).versions
-    expected = {name: folder for name, folder in now.items() if not folder.incomplete}
-    kept = {name: old[name] for name, folder in now.items() if folder.incomplete and name in old}
-    assert believed == expected | kept
+    expected: dict[str, VersionFolder | None] = {}
+    for name, folder in now.items():
+        before = old.get(name)
+        tried = before is not None and (not before.incomplete or before == folder)
+        whole = not folder.incomplete
+        expected[name] = folder if whole else before if tried else _waits(folder)
+    assert found.get("m", EMPTY).versions == expected
+    assert settled(found, current, current) == found
 
 
 def test_a_model_that_cannot_be_read_keeps_what_was_known() -> None:
@@ -164,6 +177,58 @@ def test_a_version_that_stays_incomplete_is_told_once_with_what_it_waits_for(wor
         (half / "model.bin").write_text("good 2")
         world.wait(lambda: world.now.serving("delay") == {"2": "good 2"})
     assert folder.exists()
+
+
+def test_a_version_that_comes_without_its_files_is_known_with_what_it_waits_for(world: World) -> None:
+    world.scan()
+    with watching(world):
+        half = world.disk.put("delay", "2", "good 2")
+        (half / "model.bin").unlink()
+        world.wait(lambda: "delay" in world.now.models)
+        waits = "waits for its files: model.bin is missing"
+        assert world.now.versions("delay") == {"2": waits}
+        assert world.states() == {"delay:2": "UNAVAILABLE"}
+        with pytest.raises(StatusError, match=f"no version ready: {waits}") as refused:
+            world.lifecycle.view.resolve("delay", "")
+        assert refused.value.status == UNAVAILABLE
+        assert world.loader.loads == []
+        assert not any("refused" in line for line in world.lines)
+        (half / "model.bin").write_text("good")
+        waits = "waits for its files: model.bin has 4 bytes, bundle.json says 6"
+        world.wait(lambda: world.now.versions("delay") == {"2": waits})
+        (half / "model.bin").write_text("good 2")
+        world.wait(lambda: world.now.serving("delay") == {"2": "good 2"})
+        world.disk.remove("delay", "2")
+        world.wait(lambda: "delay" not in world.now.models)
+
+
+def test_a_waiting_version_keeps_the_one_below_it_in_service(world: World) -> None:
+    world.disk.put("delay", "1", "good 1")
+    world.scan()
+    with watching(world):
+        half = world.disk.put("delay", "2", "good 2")
+        (half / "model.bin").unlink()
+        world.wait(lambda: world.states() == {"delay:1": "READY", "delay:2": "UNAVAILABLE"})
+        assert world.now.serving("delay") == {"1": "good 1"}
+        with pytest.raises(StatusError, match=r"No such file"):  # who asks for it by name is told
+            world.lifecycle.load("delay", "2")
+        assert world.now.serving("delay") == {"1": "good 1"}
+
+
+def test_a_version_that_was_refused_incomplete_waits_once_more_of_it_has_come(world: World) -> None:
+    folder = world.disk.put("delay", "1", "good 1")
+    (folder / "model.bin").unlink()
+    world.scan()
+    refused = world.now.versions("delay")
+    assert world.states() == {"delay:1": "FAILED"}
+    with watching(world):
+        looks = len(world.looks)
+        world.wait(lambda: len(world.looks) > looks + 6)
+        assert world.now.versions("delay") == refused
+        (folder / "model.bin").write_text("go")
+        waits = "waits for its files: model.bin has 2 bytes, bundle.json says 6"
+        world.wait(lambda: world.now.versions("delay") == {"1": waits})
+        assert world.states() == {"delay:1": "UNAVAILABLE"}
 
 
 def test_a_manifest_that_nobody_can_read_is_refused_and_not_waited_for(world: World) -> None:

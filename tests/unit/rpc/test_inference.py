@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -145,6 +146,7 @@ def test_config_leaves_the_rows_out_so_that_batch_and_dims_are_a_shape_of_the_me
     assert [(o.name, list(o.dims)) for o in found.output] == [("scores", [3])]
     assert MessageToDict(found)["input"][0]["dataType"] == "TYPE_STRING"
     assert found.parameters["penstock_digest"].string_value == "ab12"
+    assert json.loads(found.parameters["penstock_aliases"].string_value) == {"champion": "1"}
 
 
 def test_a_model_without_rows_first_has_no_batch_dimension() -> None:

@@ -48,6 +48,44 @@ def delay_features() -> t.Features:
     )
 
 
+@pytest.mark.parametrize(
+    ("column", "missing", "empty"),
+    [
+        (["a", ""], False, True),
+        (["a", None], True, False),
+        (["a", None, ""], True, True),
+        ([b"a", b"", float("nan")], True, True),
+        (["a", "b"], False, False),
+        (pd.Series(["a", None], dtype="string"), True, False),
+        (pl.Series(["", "a"]), False, True),
+        (pd.Series(["", "a", None], dtype="category"), True, True),
+    ],
+)
+@pytest.mark.parametrize("make", [t.OneHot, lambda name: t.Ordinal(name, unknown="value", unknown_value=-1)])
+def test_fit_records_whether_it_saw_missing_and_empty_strings(
+    make: Any, column: Any, missing: bool, empty: bool
+) -> None:
+    features = t.Features([make("s"), t.Select("n")]).fit({"s": column, "n": [0.0] * len(column)})
+    assert {name: (each.missing, each.empty) for name, each in features.strings.items()} == {
+        "s": (missing, empty)
+    }
+
+
+def test_what_a_column_was_and_not_what_an_imputation_made_of_it_is_recorded() -> None:
+    transforms = [t.Impute("s", "constant", fill_value=""), t.OneHot("s", categories=["", "a"])]
+    features = t.Features(transforms).fit({"s": ["a", None]})
+    assert (features.strings["s"].missing, features.strings["s"].empty) == (True, False)
+
+
+def test_fitting_anew_records_anew() -> None:
+    features = t.Features([t.OneHot("s")]).fit({"s": ["a", None]})
+    again = t.Features(features.transforms).fit({"s": ["a", ""]})
+    assert (again.strings["s"].missing, again.strings["s"].empty) == (False, True)
+    assert features.strings["s"].missing
+    with pytest.raises(TransformError, match="not fitted"):
+        _ = t.Features([t.OneHot("s")]).strings
+
+
 def test_outputs_stand_in_the_place_of_their_column_in_order_of_first_mention() -> None:
     features = delay_features().fit(FLIGHTS)
     assert features.output_names == [

@@ -54,6 +54,7 @@ def test_saved_features_come_back_as_they_were() -> None:
     assert again.fitted
     assert again.inputs == features.inputs
     assert again.output_names == features.output_names
+    assert again.strings == features.strings
     assert repr(again.transforms) == repr(features.transforms)
     np.testing.assert_array_equal(again.transform(FRAME), features.transform(FRAME))
     assert through_a_file(again)[0] == through_a_file(features)[0]
@@ -152,7 +153,14 @@ def change(*path: Any, to: Any) -> Callable[[Any, dict[str, Array]], None]:
             "'inputs' are not the columns that the transforms read",
         ),
         (lambda document, _: document["inputs"].append(["more", "FP64"]), "'inputs' are not the columns"),
-        (change("format", to=2), "the document is no object of inputs, transforms"),
+        (lambda document, _: document.pop("strings"), "is no object of inputs, strings, transforms"),
+        (change("strings", to=None), "'strings' is None, expected an object of 'origin', 'carrier'"),
+        (change("strings", "delay", to={"missing": True, "empty": False}), "expected an object of 'origin'"),
+        (lambda document, _: document["strings"].pop("origin"), "expected an object of 'origin', 'carrier'"),
+        (change("strings", "origin", to=[]), r"'strings' says \[\] of 'origin'; expected two booleans"),
+        (change("strings", "origin", "empty", to=0), "of 'origin'; expected two booleans"),
+        (change("strings", "origin", "more", to=True), "of 'origin'; expected two booleans"),
+        (change("format", to=2), "the document is no object of inputs, strings, transforms"),
     ],
 )
 def test_a_spoilt_state_is_refused_by_name(spoil: Callable[[Any, dict[str, Array]], Any], said: str) -> None:
@@ -164,7 +172,7 @@ def test_a_spoilt_state_is_refused_by_name(spoil: Callable[[Any, dict[str, Array
 
 @pytest.mark.parametrize("document", [None, [], "text", 7, {}])
 def test_what_is_no_document_is_refused(document: Any) -> None:
-    with pytest.raises(TransformError, match="the document is no object of inputs, transforms"):
+    with pytest.raises(TransformError, match="the document is no object of inputs, strings, transforms"):
         t.Features.from_saved(document, {})
 
 
