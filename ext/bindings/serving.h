@@ -105,7 +105,7 @@ inline Status run_version(Workspace& workspace, const Batch& batch, std::vector<
 }
 
 inline void clear(Workspace& workspace) noexcept {
-  workspace.execution = {};
+  workspace.execution.clear();
   workspace.arena.reset();
 }
 

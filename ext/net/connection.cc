@@ -56,6 +56,7 @@ bool Connection::read(std::span<std::byte> buffer) {
       first_size_ += first;
     }
     if (!session_.feed(buffer.first(moved.bytes), read_ns_)) return refuse_preface();
+    if (session_.flooded()) return calm_down();
     bulk_ = session_.handled() == handled;
     // The calls that came are answered before more is read, and other connections have their turn.
     if (!bulk_ || moved.bytes < room.size()) break;
@@ -100,11 +101,18 @@ bool Connection::refuse_preface() {
   return false;
 }
 
+// What the peer does is told to it, as far as its socket takes it, and ends here.
+bool Connection::calm_down() {
+  Traffic::add(traffic_.offenders, 1);
+  session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+  flush();
+  return false;
+}
+
 bool Connection::flush() {
   if (linger_ns_ != 0) return true;
   const bool alive = send();
-  session_.arm_deadlines();
-  session_.tell_budget();
+  session_.end_turn();
   return alive;
 }
 
@@ -158,7 +166,7 @@ bool Connection::finish_idle_streams(std::int64_t now_ns) {
       continue;
     }
     if (!passed(std::max(stream->heard_ns, drain_ns_), kStreamGraceNs, now_ns)) continue;
-    session_.finish(*stream, {Code::kUnavailable, "the server is stopping"});
+    session_.finish(*stream, {Code::kUnavailable, Session::kStopping});
     any = true;
   }
   return any;
@@ -173,10 +181,7 @@ bool Connection::tick(std::int64_t now_ns) {
     return false;
   }
   if (session_.headers_since() != 0 && passed(session_.headers_since(), options_.header_timeout, now_ns)) {
-    Traffic::add(traffic_.offenders, 1);
-    session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
-    flush();
-    return false;
+    return calm_down();
   }
   // Written bytes count control frames, too: a peer whose window is shut is seen by the other.
   const bool socket_stalls =
@@ -184,10 +189,7 @@ bool Connection::tick(std::int64_t now_ns) {
   const bool window_stalls =
       window_.stalled(session_.framed(), session_.queued(), options_.stall_timeout, now_ns);
   if (socket_stalls || window_stalls) {
-    Traffic::add(traffic_.offenders, 1);
-    session_.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
-    flush();
-    return false;
+    return calm_down();
   }
   bool say = finish_stalled_requests(now_ns);
   if (drain_ns_ != 0 && finish_idle_streams(now_ns)) say = true;

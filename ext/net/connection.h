@@ -59,6 +59,7 @@ class Connection {
 
  private:
   bool refuse_preface();
+  bool calm_down();
   bool send();
   bool linger();
   bool read_on(std::span<std::byte> buffer);

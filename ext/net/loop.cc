@@ -137,12 +137,10 @@ void Loop::run() {
     expire(now_ns_);
     if (now_ns_ >= next_tick_ns_) tick(now_ns_);
   }
-  for (auto at = connections_.begin(); at != connections_.end();) {
-    at = attend(at, [](Connection& connection) {
-      connection.cut_off();
-      return false;
-    });
-  }
+  attend_all([](Connection& connection) {
+    connection.cut_off();
+    return false;
+  });
   listeners_.clear();
   std::vector<Task> left;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
@@ -270,6 +268,11 @@ Loop::Connections::iterator Loop::attend(Connections::iterator at, Work&& work) 
   return ++at;
 }
 
+template <typename Work>
+void Loop::attend_all(Work&& work) noexcept {
+  for (auto at = connections_.begin(); at != connections_.end();) at = attend(at, work);
+}
+
 void Loop::handle(std::uint64_t id, std::uint32_t events) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
@@ -297,17 +300,13 @@ void Loop::tick(std::int64_t now_ns) {
     listen_again_ns_ = 0;
     watch_listeners(true);
   }
-  for (auto at = connections_.begin(); at != connections_.end();) {
-    at = attend(at, [&](Connection& connection) { return connection.tick(now_ns); });
-  }
+  attend_all([&](Connection& connection) { return connection.tick(now_ns); });
 }
 
 void Loop::adopt() {
   if (!service_.adopt()) return;
   // What health watchers were told is in their sessions: send it.
-  for (auto at = connections_.begin(); at != connections_.end();) {
-    at = attend(at, [](Connection& connection) { return connection.flush(); });
-  }
+  attend_all([](Connection& connection) { return connection.flush(); });
 }
 
 void Loop::answer(const BridgedCall& call, Status status, const std::string& reply) {
@@ -330,12 +329,10 @@ void Loop::drain() {
   listen_again_ns_ = 0;
   service_.adopt();
   const std::int64_t now = monotonic_ns();
-  for (auto at = connections_.begin(); at != connections_.end();) {
-    at = attend(at, [&](Connection& connection) {
-      connection.drain(now);
-      return connection.flush();
-    });
-  }
+  attend_all([&](Connection& connection) {
+    connection.drain(now);
+    return connection.flush();
+  });
 }
 
 }  // namespace penstock::net

@@ -75,6 +75,8 @@ class Loop {
   // that waits for. The entry after it.
   template <typename Work>
   Connections::iterator attend(Connections::iterator at, Work&& work) noexcept;
+  template <typename Work>
+  void attend_all(Work&& work) noexcept;
 
   Shared& shared_;
   Traffic traffic_;

@@ -12,7 +12,6 @@ namespace penstock::net {
 namespace {
 
 constexpr std::size_t kMaxServiceName = 255;
-constexpr const char* kStopping = "the server is stopping";
 
 // The names under which the server as a whole answers health checks.
 bool is_server(std::string_view service) noexcept {
@@ -163,7 +162,7 @@ void Service::health_watch(Stream& stream, std::span<const std::byte> message) {
   if (!status.is_ok()) return stream.session->finish(stream, std::move(status));
   if (shared_.draining.load(std::memory_order_relaxed)) {
     send_framed(stream, codec::FramedReply::health(codec::ServingStatus::kNotServing).bytes());
-    return stream.session->finish(stream, {Code::kUnavailable, kStopping});
+    return stream.session->finish(stream, {Code::kUnavailable, Session::kStopping});
   }
   stream.watcher = watchers_.size();
   watchers_.push_back(&stream);
@@ -179,7 +178,7 @@ void Service::tell_watcher(Stream& stream) {
     send_framed(stream, codec::FramedReply::health(health).bytes());
   }
   if (shared_.draining.load(std::memory_order_relaxed)) {
-    stream.session->finish(stream, {Code::kUnavailable, kStopping});
+    stream.session->finish(stream, {Code::kUnavailable, Session::kStopping});
   }
 }
 

@@ -209,18 +209,16 @@ bool Session::feed(std::span<const std::byte> bytes, std::int64_t now_ns) {
   // nghttp2 says when a frame begins, but of one that it ignores or refuses not when it ended.
   fed_ += bytes.size();
   if (!header_block_ && fed_ >= frames_end_) headers_since_ = 0;
-  tell_budget();
-  if (nghttp2_session_get_outbound_queue_size(session_.get()) >
-      kMaxControlFrames + 2 * std::size_t{options_.max_concurrent_streams}) {
-    terminate(NGHTTP2_ENHANCE_YOUR_CALM);
-    fill();
-    return false;
-  }
   return taken >= 0;
 }
 
+bool Session::flooded() const noexcept {
+  return nghttp2_session_get_outbound_queue_size(session_.get()) >
+         kMaxControlFrames + 2 * std::size_t{options_.max_concurrent_streams};
+}
+
 // Most calls are answered by then: those cost no timer.
-void Session::arm_deadlines() {
+void Session::end_turn() {
   for (const std::int32_t id : dated_) {
     Stream* stream = find(id);
     if (stream != nullptr && !stream->timer) {
@@ -228,6 +226,7 @@ void Session::arm_deadlines() {
     }
   }
   dated_.clear();
+  share_.set(buffered());
 }
 
 bool Session::fill() {

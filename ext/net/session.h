@@ -44,7 +44,11 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
+  // What a call is told that ends because the server does.
+  static constexpr const char* kStopping = "the server is stopping";
+
   // Takes what was read. False: the connection cannot go on, and there is nothing more to say.
+  // Afterwards flooded() may be true.
   bool feed(std::span<const std::byte> bytes, std::int64_t now_ns);
   // Makes frames until the outbox is full or there is nothing to send.
   bool fill();
@@ -56,8 +60,9 @@ class Session {
   void finish(Stream& stream, Status status);
   // Ends a call whose deadline passed, also one whose answer the peer does not take.
   void expire(Stream& stream);
-  // Dates the calls with a deadline that came since the last time and are still open.
-  void arm_deadlines();
+  // To be called once what there was to send is sent: dates the calls with a deadline that are still open,
+  // and tells the server's budget what is held.
+  void end_turn();
 
   // Null when it is gone.
   Stream* find(std::int32_t id) noexcept;
@@ -71,9 +76,9 @@ class Session {
   std::uint64_t handled() const noexcept { return handled_; }
   // Bytes that unfinished requests and unsent answers hold.
   std::size_t buffered() const noexcept { return buffered_ + outbox_.kept(); }
-  // Tells the server's budget of them.
-  void tell_budget() noexcept { share_.set(buffered()); }
 
+  // Whether more frames of our own wait than a peer that reads makes us hold.
+  bool flooded() const noexcept;
   // True when neither side has more to say.
   bool done() const noexcept;
   // Tells the peer to send nothing new here: first a notice, then, a round trip later, the last stream taken.
@@ -156,7 +161,7 @@ class Session {
   std::vector<std::unique_ptr<Stream>> streams_;  // open and spare
   std::vector<Stream*> spare_;
   std::vector<std::int32_t> viewing_;  // whose view lies in the receive buffer
-  std::vector<std::int32_t> dated_;    // that came with a deadline since the last arm_deadlines()
+  std::vector<std::int32_t> dated_;    // that came with a deadline since the last end_turn()
   std::vector<std::int32_t> paused_;   // with a backlog
   std::vector<std::vector<std::byte>> buffers_;
   std::size_t buffered_ = 0;  // bytes that open streams hold

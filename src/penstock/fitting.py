@@ -153,7 +153,9 @@ def _stacked(columns: Mapping[str, Any], spec: Spec) -> Array:
     rows = {name: len(column) for name, column in zip(columns, made, strict=True)}
     if len(set(rows.values())) > 1:
         raise InputError(f"The columns have different numbers of rows: {rows}.")
-    return np.column_stack([_objects(column) if isinstance(column, list) else column for column in made])
+    return np.column_stack(
+        [frames.objects_of(column) if isinstance(column, list) else column for column in made]
+    )
 
 
 def _fitted(spec: Spec, given: Any) -> Fitted:
@@ -169,7 +171,7 @@ def _fitted(spec: Spec, given: Any) -> Fitted:
     ):
         raise InputError(f"'{spec.name}' has the shape {list(shape)}; expected {list(spec.shape)}.")
     if isinstance(values, list) and len(shape) > 1:
-        values = _objects(values)
+        values = frames.objects_of(values)
     if isinstance(values, np.ndarray):
         values = values.reshape(shape)
     return Fitted(spec.name, spec.datatype, values, spec.shape[:1] == (-1,))
@@ -191,7 +193,7 @@ def _values(spec: Spec, given: Any) -> Values:
             where = f"{spec.name}[:, {', '.join(map(str, at))}]"
             _converted(given[(slice(None), *at)], spec.datatype, where)
         raise
-    return (_objects(flat) if isinstance(flat, list) else flat).reshape(given.shape)
+    return frames.objects_of(flat, given.shape) if isinstance(flat, list) else flat.reshape(given.shape)
 
 
 def _tensor(given: Any, name: str) -> Array:
@@ -222,12 +224,6 @@ def _encoded(texts: frames.Text, name: str) -> list[bytes | None]:
         raise InputError(
             f"column {name!r}: row {row} is {error.object!r}, which UTF-8 cannot say: {error.reason}"
         ) from None
-
-
-def _objects(elements: Sequence[bytes | None]) -> Array:
-    array = np.empty(len(elements), object)
-    array[:] = elements
-    return array
 
 
 def _is_matrix_of(spec: Spec, width: int) -> bool:

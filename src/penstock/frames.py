@@ -273,6 +273,13 @@ def _is_missing(value: object) -> bool:
     return isinstance(value, (float, np.floating)) and math.isnan(value)
 
 
+def objects_of(elements: Sequence[Any], shape: Sequence[int] | None = None) -> np.ndarray[Any, Any]:
+    """An object array of the elements, whatever they are, in `shape`; [len(elements)] where None."""
+    array = np.empty(len(elements), object)
+    array[:] = elements
+    return array if shape is None else array.reshape(shape)
+
+
 def _from_objects(values: Sequence[Any]) -> Column:
     kinds = set(map(type, values))
     if str in kinds and kinds <= {str, bytes, type(None)}:

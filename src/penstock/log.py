@@ -168,6 +168,23 @@ class QueuedHandler(logging.Handler):
         return self.format(record)
 
 
+def failing_into(
+    logger: logging.Logger, doing: str, report: Callable[[Event], None]
+) -> Callable[[Event], None]:
+    """`report`, but where it fails, as into a pipe that nobody reads any more, `logger` has the line.
+
+    `doing` is what failed then: "reporting".
+    """
+
+    def tell(event: Event) -> None:
+        try:
+            report(event)
+        except Exception as error:
+            logger.error("%s (%s that failed: %r)", event, doing, error)
+
+    return tell
+
+
 def lines_lost(count: int) -> str:
     """What is told where an outlet had to drop some."""
     return f"{count} line{'' if count == 1 else 's'} dropped, as nobody read them"

@@ -156,7 +156,7 @@ def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> 
     # Neither loading nor stopping depends on somebody who reads what is written here.
     records = log.QueuedHandler(sys.stderr)
     log.configure(as_json=json_log, handler=records)
-    told = Outlet(_failing_into_the_log(announce), _lost)
+    told = Outlet(log.failing_into(_log, "announcing", announce), _lost)
     outlets = (told, records.outlet)
     events: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt another: a signal handler may call it
     before = {number: signal.signal(number, lambda got, _: events.put(got)) for number in _SIGNALS}
@@ -178,18 +178,6 @@ def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> 
         # Python would wait for the thread that loads, for as long as that takes, and for the one that writes.
         _exit_at_once(128 + again if again else 0, flush=written)
     return 0
-
-
-def _failing_into_the_log(announce: Announce) -> Announce:
-    """Where announcing fails, as into a pipe that nobody reads any more, the log has the line."""
-
-    def tell(event: Event) -> None:
-        try:
-            announce(event)
-        except Exception as error:
-            _log.error("%s (announcing that failed: %r)", event, error)
-
-    return tell
 
 
 def _lost(count: int) -> Event:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from penstock import frames
-from penstock.bundle.examples import Array, Arrays
+from penstock.bundle.examples import Arrays
 from penstock.bundle.manifest import Input
 from penstock.errors import InputError
 from penstock.fitting import fit
@@ -26,7 +24,7 @@ def arrays_of(data: object, inputs: Sequence[Input]) -> Arrays:
                 f"{len(fitted[0].values)}"
             )
     return {
-        tensor.name: _objects(tensor.values, tensor.shape)
+        tensor.name: frames.objects_of(tensor.values, tensor.shape)
         if isinstance(tensor.values, list)
         else tensor.values
         for tensor in fitted
@@ -49,7 +47,7 @@ def to_wire(arrays: Arrays, inputs: Sequence[Input]) -> Arrays:
                 f"'{tensor.name}' has a missing string in row {elements.index(None) // width}, which callers "
                 f"cannot send: an empty string is text here. Fill it, or leave the row out."
             )
-        sent[tensor.name] = _objects([e or b"" for e in elements], arrays[tensor.name].shape)
+        sent[tensor.name] = frames.objects_of([e or b"" for e in elements], arrays[tensor.name].shape)
     return sent
 
 
@@ -66,9 +64,3 @@ def infer_datatypes(frame: object, names: Sequence[str]) -> dict[str, str]:
                 f"reference= holds text in '{name}'; a LightGBM model takes text through features=."
             )
     return found
-
-
-def _objects(elements: Sequence[bytes | None], shape: tuple[int, ...]) -> Array:
-    array = np.empty(len(elements), object)
-    array[:] = elements
-    return array.reshape(shape)

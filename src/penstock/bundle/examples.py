@@ -149,6 +149,4 @@ def _split(key: str, text: Array, ends: Array) -> Array:
     if text.dtype != np.uint8 or text.ndim != 1 or np.any(np.diff(bounds) < 0) or bounds[-1] != text.size:
         raise BundleError(f"{key!r} and its ends do not fit together")
     data = text.tobytes()
-    array = np.empty(flat.size, object)
-    array[:] = [data[start:stop] for start, stop in pairwise(bounds)]
-    return array.reshape(ends.shape)
+    return frames.objects_of([data[start:stop] for start, stop in pairwise(bounds)], ends.shape)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from penstock import _proto
+from penstock import _proto, frames
 from penstock.bundle.examples import DTYPES, Array, Arrays, rows_of, take_rows
 from penstock.bundle.manifest import Manifest, Tensor, Tolerance
 from penstock.errors import GoldenError, StatusError
@@ -174,6 +174,4 @@ def _from_raw(raw: bytes, datatype: str, shape: tuple[int, ...]) -> Array:
         (size,) = struct.unpack_from("<I", raw, at)
         elements.append(raw[at + 4 : at + 4 + size])
         at += 4 + size
-    array = np.empty(len(elements), object)
-    array[:] = elements
-    return array.reshape(shape)
+    return frames.objects_of(elements, shape)

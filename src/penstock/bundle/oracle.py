@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from penstock import frames
 from penstock.bundle.examples import Array, Arrays
 from penstock.bundle.golden import first_difference
 from penstock.bundle.manifest import Manifest, Tensor, Tolerance
@@ -158,6 +159,4 @@ def _bytes(array: Array) -> Array:
     """Strings as the wire has them; numbers as they are."""
     if array.dtype.kind not in "OU":
         return array
-    encoded = np.empty(array.size, object)
-    encoded[:] = [str(element).encode() for element in array.ravel().tolist()]
-    return encoded.reshape(array.shape)
+    return frames.objects_of([str(element).encode() for element in array.ravel().tolist()], array.shape)

@@ -18,7 +18,7 @@ from penstock import _proto, bfloat16
 from penstock.client.answers import Array, InferResult, Parameter
 from penstock.errors import DATA_LOSS, InputError, StatusError
 from penstock.fitting import Fitted
-from penstock.frames import DATATYPES
+from penstock.frames import DATATYPES, objects_of
 
 # As they stand on the wire; BF16 as its bits.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -126,13 +126,7 @@ def _split(name: str, shape: Sequence[int], raw: bytes) -> Array:
             DATA_LOSS,
             f"output '{name}' came with {size} bytes, which are not {list(shape)} length-prefixed strings",
         )
-    return _objects(elements, shape)
-
-
-def _objects(elements: Sequence[bytes], shape: Sequence[int]) -> Array:
-    array = np.empty(len(elements), object)
-    array[:] = elements
-    return array.reshape(shape)
+    return objects_of(elements, shape)
 
 
 @lru_cache(maxsize=512)
@@ -258,7 +252,7 @@ def _from_contents(output: Any, shape: tuple[int, ...]) -> Array:
             f"output '{output.name}' came with {len(elements)} elements for the shape {list(shape)}",
         )
     if output.datatype == "BYTES":
-        return _objects(elements, shape)
+        return objects_of(elements, shape)
     return np.array(elements, DTYPES[output.datatype]).reshape(shape)
 
 

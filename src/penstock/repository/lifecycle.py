@@ -20,7 +20,7 @@ from pathlib import Path
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits
 from penstock.config import ModelSection
 from penstock.errors import UNAVAILABLE, NotFoundError, PenstockError, ServerError, StatusError
-from penstock.log import Event
+from penstock.log import Event, failing_into
 from penstock.niceness import yield_to_serving
 from penstock.repository import layout
 from penstock.repository.layout import ModelFolder, VersionFolder
@@ -58,7 +58,7 @@ class Lifecycle:
         self._settings = settings
         self._load = load
         self._publish = publish
-        self._report = report
+        self._report = failing_into(_log, "reporting", report)  # serving does not depend on it
         self._limits = limits
         self._pool = ThreadPoolExecutor(threads, "penstock-load", yield_to_serving)
         # Of its own: what was unloaded to make room must not wait behind the loads that need it.
@@ -201,10 +201,7 @@ class Lifecycle:
                 events, self._events = self._events, []
                 settled = self._was_settled
             for event in events:
-                try:
-                    self._report(event)
-                except Exception as error:  # a closed pipe, say: serving does not depend on it
-                    _log.error("%s (reporting that failed: %r)", event, error)
+                self._report(event)
             if settled:
                 self._settled.set()
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from penstock.errors import ServerError
-from penstock.log import Event
+from penstock.log import Event, failing_into
 from penstock.niceness import yield_to_serving
 from penstock.repository.layout import ModelFolder, VersionFolder
 from penstock.repository.lifecycle import Lifecycle
@@ -72,7 +72,7 @@ class Watcher:
     def __init__(self, lifecycle: Lifecycle, *, interval: float, report: Callable[[Event], None]) -> None:
         self._lifecycle = lifecycle
         self._interval = interval
-        self._report = report
+        self._report = failing_into(_log, "reporting", report)
         self._previous: Folders = {}
         self._trouble = ""  # what was told of the last look
         self._waited_for: dict[str, str] = {}  # label of an incomplete version to what was told of it
@@ -123,7 +123,7 @@ class Watcher:
                 if folder.incomplete and folder == before.get(version):
                     waiting[label] = folder.incomplete
                     if self._waited_for.get(label) != folder.incomplete:
-                        self._tell(
+                        self._report(
                             Event(
                                 "version_incomplete",
                                 f"{label} is not complete and waits: {folder.incomplete}",
@@ -138,10 +138,4 @@ class Watcher:
         """Once, however many looks meet it."""
         if trouble != self._trouble:
             self._trouble = str(trouble)
-            self._tell(trouble)
-
-    def _tell(self, event: Event) -> None:
-        try:
-            self._report(event)
-        except Exception as error:
-            _log.error("%s (reporting that failed: %r)", event, error)
+            self._report(trouble)

@@ -100,7 +100,7 @@ TEST_CASE("the deadlines of a session that ends go with it") {
     peer.open(kUnary, framed("x"), {{"grpc-timeout", "1S"}});
     const std::string bytes = peer.pull();
     REQUIRE(session.feed(std::as_bytes(std::span(bytes)), 1));
-    session.arm_deadlines();
+    session.end_turn();
     CHECK(deadlines.size() == 1);
   }
   CHECK(deadlines.empty());

@@ -143,7 +143,7 @@ struct Wire {
         session.pump();
         REQUIRE(session.fill());
         if (session.outbox().size() == 0) {
-          session.arm_deadlines();
+          session.end_turn();
           return transport.take();
         }
       }
@@ -167,7 +167,7 @@ struct Wire {
     CHECK(session.open().empty());
     CHECK(session.queued() == 0);
     CHECK(session.buffered() == 0);
-    session.tell_budget();
+    session.end_turn();
     CHECK(budget.used() == 0);
     CHECK(session.outbox().size() == 0);
     CHECK(session.outbox().kept() == 0);
