@@ -51,7 +51,7 @@ lint: $(BUILT) ## ruff, ruff format, mypy --strict, clang-format; changes nothin
 	@$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 .PHONY: bench
-bench: bench-throughput bench-startup bench-reload ## all benchmarks against what they must reach (benchmarks/README.md)
+bench: bench-throughput bench-startup bench-reload bench-transforms ## all benchmarks against what they must reach (benchmarks/README.md)
 
 .PHONY: bench-throughput
 bench-throughput: $(BUILT) ## against a grpcio asyncio server on the same models (BENCH="--rounds 1" shortens it)
@@ -64,6 +64,10 @@ bench-startup: $(BUILT) ## the time from start to ready with the demo's reposito
 .PHONY: bench-reload
 bench-reload: $(BUILT) ## 500 reloads under load (BENCH="--reloads 60" shortens it)
 	@$(BIN)/python benchmarks/reload.py $(BENCH)
+
+.PHONY: bench-transforms
+bench-transforms: $(BUILT) ## feature transforms against ONNX Runtime and scikit-learn (BENCH="--rounds 3" shortens it)
+	@$(BIN)/python benchmarks/transforms.py $(BENCH)
 
 .PHONY: sanitize
 sanitize: sanitize-address sanitize-thread ## native and conformance tests under ASan with UBSan, then under TSan
@@ -80,6 +84,7 @@ sanitize-address: $(BUILT)
 	@$(MAKE) --no-print-directory -s -j$(J) -C tests/native SANITIZE=address,undefined
 	@for program in build/address-undefined/native/test_*; do echo "== $$program"; $$program; done
 	@SANITIZE=address,undefined $(BIN)/python setup.py -q build --build-base build/address-undefined/python --build-lib build/address-undefined/lib
+	@$(ASAN_SERVER) $(BIN)/python -m pytest tests/unit/transforms/test_transforms_kernels.py $(PYTEST)
 	@PENSTOCK_SERVER_WRAPPER="$(ASAN_SERVER)" $(BIN)/python -m pytest tests/conformance tests/faults $(PYTEST)
 
 # Fixed addresses (setarch -R): TSan's shadow does not fit every layout that the kernel may pick.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,8 @@ def extensions() -> list[Extension]:
         )
     ]
     for kernel in sorted((ROOT / "ext" / "kernels").glob("*.pyx")):
+        if kernel.stem.endswith("_avx2") and platform.machine() != "x86_64":
+            continue
         found.append(
             Extension(f"penstock._kernels.{kernel.stem}", [str(kernel.relative_to(ROOT))], language="c++")
         )
@@ -95,10 +98,12 @@ class BuildExtension(build_ext):
         objects_dir = ROOT / "build" / variant() / "obj"
         jobs = []
         for source in ext.sources:
-            generated = source.startswith(("ext/bindings/", "ext/kernels/"))
+            generated = source.startswith("build/")  # where cythonize puts what it makes of .pyx
             # Kernels promise IEEE results whatever the machine: no contraction into fused multiply-add.
             flags = ["-std=c++20", "-fPIC", "-ffp-contract=off", *compile_flags, *include]
             flags += CYTHON_WARNINGS if generated else WARNINGS
+            if ext.name.endswith("_avx2"):
+                flags.append("-march=x86-64-v3")
             target = objects_dir / ext.name / (source.replace("/", "_") + ".o")
             jobs.append((source, target, [compiler, *flags, "-MMD", "-c", source, "-o", str(target)]))
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", os.cpu_count() or 1))) as pool:
@@ -170,6 +175,16 @@ class Develop(BuildExtension):
     def run(self) -> None:
         build_descriptors()
         super().run()
+        if self.inplace:
+            remove_stale_kernels()
+
+
+def remove_stale_kernels() -> None:
+    """Kernels whose source is gone: all that lies in the package is loaded."""
+    sources = {path.stem for path in (ROOT / "ext" / "kernels").glob("*.pyx")}
+    for built in (ROOT / "src" / "penstock" / "_kernels").glob("*.so"):
+        if built.name.partition(".")[0] not in sources:
+            built.unlink()
 
 
 setup(

@@ -18,6 +18,7 @@ from parts import benchmarks
 from parts.api import api, error_classes
 from parts.commands import command_line
 from parts.fields import configuration, limits, manifest_fields, model_options
+from parts.scikit_learn import scikit_learn
 from parts.transforms import transforms
 
 import penstock
@@ -26,7 +27,12 @@ from penstock import transforms as t
 from penstock.bundle import build, lineage
 
 DOCS = Path(__file__).resolve().parent
-PAGES = [DOCS.parent / "README.md", DOCS / "benchmarks.md", *sorted((DOCS / "reference").glob("*.md"))]
+PAGES = [
+    DOCS.parent / "README.md",
+    DOCS / "benchmarks.md",
+    *sorted((DOCS / "how-to").glob("*.md")),
+    *sorted((DOCS / "reference").glob("*.md")),
+]
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -36,10 +42,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "bundle limits": limits,
     "commands": command_line,
     "transforms": transforms,
+    "scikit-learn": scikit_learn,
     "error classes": error_classes,
     "throughput": benchmarks.throughput,
     "startup": benchmarks.startup,
     "reload": benchmarks.reload,
+    "transforms benchmark": benchmarks.transforms,
     "speed": benchmarks.speed,
     "api: build": api(penstock.build, build.Bundle, lineage.lineage_of, lineage.digest_frame),
     "api: load": api(penstock.load, runner.Runner),

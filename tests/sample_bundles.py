@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.linear_model import LogisticRegression
 
 import penstock
 from penstock import transforms as t
@@ -224,6 +225,13 @@ def train_matrix(classes: int) -> lightgbm.Booster:
     return lightgbm.train(settings, lightgbm.Dataset(frame, target), 8)
 
 
+def train_linear() -> tuple[LogisticRegression, t.Features]:
+    frame = flights()
+    features = flight_features().fit(frame)
+    distances = np.digitize(frame["distance"], [-1, 1])
+    return LogisticRegression(max_iter=1000).fit(features.transform(frame), distances), features
+
+
 class Samples:
     """A repository of them all, written once, with the trained models at hand to compare with."""
 
@@ -232,6 +240,7 @@ class Samples:
         self.delay = {"1": train_delay(1, 4), "2": train_delay(2, 9)}
         self.matrix = train_matrix(2)
         self.classes = train_matrix(3)
+        self.linear, self.linear_features = train_linear()
         self._onnx = {
             "typed": echo(*TYPED),
             "halves": echo(*HALVES),
@@ -251,6 +260,14 @@ class Samples:
             )
         penstock.build(path, name="matrix", version="1", model=self.matrix, max_rows=MAX_ROWS)
         penstock.build(path, name="classes", version="1", model=self.classes)
+        penstock.build(
+            path,
+            name="linear",
+            version="1",
+            model=self.linear,
+            features=self.linear_features,
+            examples=flights(8, seed=9),
+        )
         for name, model in self._onnx.items():
             penstock.build(path, name=name, version="1", model=model)
 

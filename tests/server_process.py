@@ -27,8 +27,12 @@ _ALARMS = ("ERROR: AddressSanitizer", "WARNING: ThreadSanitizer", "runtime error
 
 
 def environment() -> dict[str, str]:
-    """This process's, without the developer's own settings: the tests say all of them."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
+    """This process's, without the developer's own settings: the tests say all of them. The cache stays."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("PENSTOCK_") or key == "PENSTOCK_CACHE_DIR"
+    }
 
 
 def wrapped() -> bool:

@@ -118,6 +118,40 @@ def reload() -> str:
     )
 
 
+def share(ratio: float) -> str:
+    """As one part of how many."""
+    return f"1/{1 / ratio:.1f}"
+
+
+def transforms() -> str:
+    """The pipeline in Penstock, ONNX Runtime and scikit-learn: medians, and the shares that are required."""
+    record = figures("transforms")
+    sizes = list(record["p50_us"])
+    medians = rows(
+        ("", *(f"{size} row{'s' * (size != '1')}" for size in sizes)),
+        [
+            (name, *(f"{record['p50_us'][size][name]:,.2f}" for size in sizes))
+            for name in record["p50_us"][sizes[0]]
+        ],
+    )
+    shares = rows(
+        ("Rows", "", "Of", "Share (range)", "Required", "Met"),
+        [
+            (
+                str(check["rows"]),
+                check["what"],
+                check["against"],
+                f"{share(check['ratio'])} ({share(max(check['ratios']))} to {share(min(check['ratios']))})",
+                "" if check["required"] is None else f"1/{1 / check['required']:.0f}",
+                verdict(check["met"]),
+            )
+            for check in record["checks"]
+        ],
+    )
+    core = "Nothing was pinned." if record["core"] is None else f"All on core {record['core']}."
+    return f"{measured_on(record)} {core} {record['rounds']} rounds in turns.\n\n{medians}\n\n{shares}"
+
+
 def speed() -> str:
     """README's sentence of it."""
     record = figures("throughput")

@@ -18,7 +18,7 @@ from parts.api import paragraphs
 from parts.tables import rows
 from penstock import config
 from penstock.bundle import manifest
-from penstock.models import lightgbm, onnx
+from penstock.models import lightgbm, linear, onnx
 from penstock.models.options import ModelOptions
 
 MEANINGS = tomllib.loads((Path(__file__).resolve().parents[1] / "reference" / "meanings.toml").read_text())
@@ -89,7 +89,11 @@ def parts_of(annotation: Any) -> Iterator[type[BaseModel]]:
 def model_options() -> str:
     """The options of each kind of model."""
     parts = []
-    for kind, title, options in (("lightgbm", "LightGBM", lightgbm.Options), ("onnx", "ONNX", onnx.Options)):
+    for kind, title, options in (
+        ("lightgbm", "LightGBM", lightgbm.Options),
+        ("linear", "Linear", linear.Options),
+        ("onnx", "ONNX", onnx.Options),
+    ):
         parts.append(f"### {title}\n")
         parts.append(
             rows(("Option", "Value", "Default", "Meaning"), field_rows("options", kind, options)) + "\n"

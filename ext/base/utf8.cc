@@ -5,11 +5,11 @@
 
 namespace penstock {
 
-bool is_utf8(std::string_view text) noexcept {
+bool is_utf8_beyond_ascii(std::string_view text) noexcept {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());
   const unsigned char* const end = at + text.size();
   while (at != end) {
-    // Most text is ASCII: eight bytes at once while no byte has its high bit set.
+    // Eight bytes at once while no byte has its high bit set.
     if (end - at >= 8) {
       std::uint64_t word = 0;
       std::memcpy(&word, at, sizeof word);

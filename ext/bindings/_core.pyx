@@ -2,6 +2,7 @@
 """The compiled core, as Python sees it. The contract stands in src/penstock/_core.pyi."""
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from cython.operator cimport dereference as deref
 from libc.stdint cimport int32_t, int64_t, uintptr_t
@@ -63,6 +64,7 @@ cdef class _Kept:
 
     cdef Batch batch
     cdef list owners
+    cdef StringRef missing  # what stands for a missing string
     cdef int64_t rows  # of what was added last, as is `number`
     cdef int32_t number
 
@@ -73,6 +75,8 @@ cdef class _Kept:
 
     cdef int add(self, object name, object column, object expected=None) except -1:
         """`expected` is the input's datatype where it is known: an array's dtype alone cannot say BF16."""
+        if hasattr(column, "__arrow_c_stream__"):
+            return self.add_arrow(name, column)
         if not isinstance(column, np.ndarray) or column.dtype not in _NUMBER_OF_DTYPE:
             return self.add_strings(name, column)
         number = _NUMBER_OF_DTYPE[column.dtype]
@@ -110,11 +114,29 @@ cdef class _Kept:
             elif isinstance(element, bytes):
                 strings[i].data = PyBytes_AsString(element)
                 strings[i].size = PyBytes_GET_SIZE(element)
-            elif element is not None:
+            elif element is None:
+                strings[i] = self.missing
+            else:
                 raise StatusError(3, f"input {name!r}: element {i} is a {type(element).__name__}; str, bytes or None "
                                      f"is expected in a column that is not numeric")
             i += 1
         self.rows = shape[0] if shape.size() else 1
+        return 0
+
+    cdef int add_arrow(self, object name, object column) except -1:
+        cdef vector[int64_t] shape = column.shape
+        cdef int64_t count = len(column)
+        capsule = column.__arrow_c_stream__()
+        self.owners.append(capsule)
+        cdef ArrowArrayStream* stream = <ArrowArrayStream*>PyCapsule_GetPointer(capsule, "arrow_array_stream")
+        self.number = <int32_t>DataType.kBytes
+        cdef StringRef* strings = self.batch.add_strings(text(name), shape.data(), shape.size())
+        cdef Status status
+        with nogil:
+            status = self.batch.fill(strings, count, stream, self.missing)
+        if not status.is_ok():
+            raise StatusError(<int>status.code(), f"input {name!r}: {status.message().decode('utf-8', 'replace')}")
+        self.rows = count
         return 0
 
 
@@ -156,6 +178,7 @@ cdef class Program:
         cdef TensorSpec column
         cdef ProgramSlot slot
         cdef ProgramStep step
+        cdef ProgramRead one
         cdef ProgramArray array
         cdef ProgramOutput output
         cdef uintptr_t address
@@ -164,12 +187,13 @@ cdef class Program:
             column.dtype = datatype(dtype)
             column.shape = [-1]
             spec.inputs.push_back(column)
-        for name, dtype, at_input, at_output, at_column in slots:
+        for name, dtype, at_input, at_output, at_column, width in slots:
             slot.dtype = datatype(dtype)
             slot.name = text(name)
             slot.input = at_input
             slot.output = at_output
             slot.column = at_column
+            slot.width = width
             spec.slots.push_back(slot)
         for name, kernel, state, read, written, scratch in steps:
             step.name = text(name)
@@ -186,7 +210,11 @@ cdef class Program:
                 if values.nbytes:
                     memcpy(array.bytes.data(), <const void*>address, values.nbytes)
                 step.state.push_back(array)
-            step.into = read
+            step.into.clear()
+            for at_slot, element in read:
+                one.slot = at_slot
+                one.element = element
+                step.into.push_back(one)
             step.out = written
             step.scratch_bytes = scratch
             spec.steps.push_back(step)
@@ -206,11 +234,8 @@ cdef class Program:
     def outputs(self):
         return specs_of(deref(self.program).outputs())
 
-    def run(self, columns):
-        cdef _Kept kept = _Kept()
-        cdef Arena arena
-        cdef vector[TensorView] out
-        cdef Status status
+    cdef int64_t keep(self, _Kept kept, columns) except -1:
+        """Takes the program's inputs from `columns`; gives their rows."""
         rows = None
         for name, dtype, _ in self.inputs:
             if name not in columns:
@@ -222,11 +247,29 @@ cdef class Program:
             came = _NAMES[kept.number]
             if came != dtype:
                 raise StatusError(3, f"column {name!r}: {came} came, {dtype} is expected")
-        cdef int64_t count = rows or 0
+        return rows or 0
+
+    def run(self, columns):
+        cdef _Kept kept = _Kept()
+        cdef Arena arena
+        cdef vector[TensorView] out
+        cdef Status status
+        cdef int64_t count = self.keep(kept, columns)
         with nogil:
             status = run_program(deref(self.program), kept.batch, count, arena, &out)
         check(status)
         return arrays_of(out)
+
+    def durations(self, columns, int64_t runs):
+        cdef _Kept kept = _Kept()
+        cdef Status status
+        cdef int64_t rows = self.keep(kept, columns)
+        taken = np.empty(runs, np.int64)
+        cdef uintptr_t address = taken.ctypes.data
+        with nogil:
+            status = time_program(deref(self.program), kept.batch, rows, <int64_t*>address, runs)
+        check(status)
+        return taken
 
 
 cdef class Executor:
@@ -265,6 +308,24 @@ cdef class Executor:
         with nogil:
             status = make_lightgbm(file, options, &made.executor)
         check(status)
+        return made
+
+    @staticmethod
+    def linear(coefficients, intercepts, *, link, dtype="FP64"):
+        weights = np.ascontiguousarray(coefficients, np.float64)
+        offsets = np.ascontiguousarray(intercepts, np.float64)
+        if weights.ndim != 2 or offsets.ndim != 1 or len(weights) != len(offsets):
+            raise StatusError(3, f"coefficients have the shape {list(weights.shape)}, intercepts {list(offsets.shape)}; "
+                                 f"[outputs, features] and [outputs] are expected")
+        cdef LinearModel model
+        cdef Executor made = Executor.__new__(Executor)
+        cdef uintptr_t address = weights.ctypes.data
+        model.coefficients.assign(<const double*>address, <const double*>address + <size_t>weights.size)
+        address = offsets.ctypes.data
+        model.intercepts.assign(<const double*>address, <const double*>address + <size_t>offsets.size)
+        model.link = text(link)
+        model.dtype = datatype(dtype)
+        check(make_linear(model, &made.executor))
         return made
 
     def __dealloc__(self):
@@ -348,8 +409,10 @@ cdef class Version:
         check(status)
         return <bytes>reply
 
-    def run(self, inputs, outputs=()):
+    def run(self, inputs, outputs=(), *, first_row=0):
         cdef _Kept kept = _Kept()
+        kept.missing.data = b""
+        kept.batch.first_row = first_row
         for name, column in inputs.items():
             kept.add(name, column, self.datatypes.get(name))
         for name in outputs:
@@ -366,6 +429,21 @@ cdef class Version:
             with nogil:
                 clear(deref(space.workspace))
             self.spaces.append(space)
+
+    def durations(self, inputs, int64_t runs):
+        cdef _Kept kept = _Kept()
+        for name, column in inputs.items():
+            kept.add(name, column, self.datatypes.get(name))
+        cdef _Space space = self.space()
+        cdef Status status
+        taken = np.empty(runs, np.int64)
+        cdef uintptr_t address = taken.ctypes.data
+        with nogil:
+            status = time_version(deref(space.workspace), kept.batch, <int64_t*>address, runs)
+            clear(deref(space.workspace))
+        self.spaces.append(space)
+        check(status)
+        return taken
 
     def counters(self):
         return {name.decode("utf-8"): count for name, count in deref(self.version).counters()}

@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/guarded.h"
 #include "base/tensor.h"
+#include "codec/arrow_text.h"
 #include "codec/infer_request.h"
 #include "transform/column.h"
 
@@ -35,6 +38,12 @@ class Batch {
     return strings;
   }
 
+  // Fills in the strings of a BYTES tensor from a stream of Arrow arrays, which the batch then keeps.
+  Status fill(StringRef* strings, std::int64_t count, ArrowArrayStream* stream, StringRef missing) noexcept {
+    const std::span<StringRef> room(strings, static_cast<std::size_t>(count));
+    return guarded([&] { return codec::read_arrow_text(stream, missing, room, &arrays_); });
+  }
+
   void want(std::string output) {
     codec::RequestedOutput wanted;
     wanted.name = names_.emplace_back(std::move(output));
@@ -46,6 +55,7 @@ class Batch {
     codec::InferRequest request;
     request.inputs = inputs_;
     request.outputs = outputs_;
+    request.first_row = first_row;
     return request;
   }
 
@@ -58,10 +68,12 @@ class Batch {
           tensor.dtype == DataType::kBytes ? sizeof(StringRef) : datatype_size(tensor.dtype);
       // Kernels promise not to write to their inputs.
       columns.push_back({const_cast<void*>(tensor.data), static_cast<std::int64_t>(size),
-                         static_cast<std::int32_t>(tensor.dtype), 0});
+                         static_cast<std::int32_t>(tensor.dtype), 1});
     }
     return columns;
   }
+
+  std::int64_t first_row = 0;  // of the larger table that the rows are part of
 
  private:
   static std::int64_t elements(const std::vector<std::int64_t>& dims) {
@@ -74,6 +86,7 @@ class Batch {
   std::deque<std::string> names_;
   std::deque<std::vector<std::int64_t>> shapes_;
   std::deque<std::vector<StringRef>> strings_;
+  std::vector<codec::OwnedArray> arrays_;
   std::vector<codec::InputTensor> inputs_;
   std::vector<codec::RequestedOutput> outputs_;
 };

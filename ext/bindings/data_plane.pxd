@@ -56,6 +56,11 @@ cdef extern from "base/tensor.h" namespace "penstock" nogil:
         const TensorSpec& operator[](size_t)
 
 
+cdef extern from "codec/arrow_text.h" nogil:
+    cdef cppclass ArrowArrayStream:
+        pass
+
+
 cdef extern from "base/arena.h" namespace "penstock" nogil:
     cdef cppclass Arena:
         Arena()
@@ -72,6 +77,11 @@ cdef extern from "transform/program.h" namespace "penstock::transform" nogil:
         int32_t input
         int32_t output
         int32_t column
+        int32_t width
+
+    cdef cppclass ProgramRead "penstock::transform::ProgramSpec::Read":
+        int32_t slot
+        int32_t element
 
     cdef cppclass ByteVector "std::vector<std::byte>":
         void resize(size_t)
@@ -85,7 +95,7 @@ cdef extern from "transform/program.h" namespace "penstock::transform" nogil:
         string name
         penstock_kernel kernel
         vector[ProgramArray] state
-        vector[int32_t] into "in"
+        vector[ProgramRead] into "in"
         vector[int32_t] out
         int64_t scratch_bytes
 
@@ -129,6 +139,14 @@ cdef extern from "executor/lightgbm.h" namespace "penstock::executor" nogil:
         int start_iteration
         int num_iterations
         cbool raw_score
+
+
+cdef extern from "executor/linear.h" namespace "penstock::executor" nogil:
+    cdef cppclass LinearModel:
+        vector[double] coefficients
+        vector[double] intercepts
+        string link
+        DataType dtype
 
 
 cdef extern from "engine/version.h" namespace "penstock::engine" nogil:
@@ -200,7 +218,9 @@ cdef extern from "bindings/batch.h" namespace "penstock::bindings" nogil:
     cdef cppclass Batch:
         void add(string, DataType, const int64_t*, size_t, const void*) except +
         StringRef* add_strings(string, const int64_t*, size_t) except +
+        Status fill(StringRef*, int64_t, ArrowArrayStream*, StringRef)
         void want(string) except +
+        int64_t first_row
 
 
 cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
@@ -216,6 +236,7 @@ cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
     Status run_program(const CProgram&, const Batch&, int64_t, Arena&, vector[TensorView]*)
     Status make_onnx(const string&, const OnnxOptions&, shared_ptr[const CExecutor]*)
     Status make_lightgbm(const string&, const LightgbmOptions&, shared_ptr[const CExecutor]*)
+    Status make_linear(LinearModel&, shared_ptr[const CExecutor]*)
     Status make_version(VersionSpec&, shared_ptr[const CVersion]*)
     Status make_workspace(const shared_ptr[const CVersion]&, unique_ptr[Workspace]*)
     Status run_version(Workspace&, const Batch&, vector[TensorView]*)
@@ -224,3 +245,8 @@ cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
     Status start_server(CServer&)
     void answer_call(Bridge&, const BridgedCall&, Code, const string&, const string&)
     cbool take_call(Bridge&, int64_t, BridgedCall*) except +
+
+
+cdef extern from "bindings/timing.h" namespace "penstock::bindings" nogil:
+    Status time_program(const CProgram&, const Batch&, int64_t, int64_t*, int64_t)
+    Status time_version(Workspace&, const Batch&, int64_t*, int64_t)

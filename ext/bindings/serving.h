@@ -18,6 +18,7 @@
 #include "engine/pipeline.h"
 #include "engine/version.h"
 #include "executor/lightgbm.h"
+#include "executor/linear.h"
 #include "executor/onnx.h"
 #include "net/server.h"
 #include "transform/program.h"
@@ -67,6 +68,16 @@ inline Status make_lightgbm(const std::string& path, const executor::LightgbmOpt
   return guarded([&]() -> Status {
     std::unique_ptr<executor::Executor> executor;
     PENSTOCK_RETURN_IF_ERROR(executor::load_lightgbm(path, options, &executor));
+    *made = std::move(executor);
+    return Status::ok();
+  });
+}
+
+inline Status make_linear(executor::LinearModel& model,
+                          std::shared_ptr<const executor::Executor>* made) noexcept {
+  return guarded([&]() -> Status {
+    std::unique_ptr<executor::Executor> executor;
+    PENSTOCK_RETURN_IF_ERROR(executor::load_linear(std::move(model), &executor));
     *made = std::move(executor);
     return Status::ok();
   });

@@ -42,6 +42,9 @@ struct InferRequest {
   // How the answer's tensors travel: raw_output_contents if the request's inputs were raw, or none of them
   // had data in `contents`; typed contents otherwise.
   bool raw = true;
+  // Where the rows are part of a larger table (in process only): which of its rows the first one is. Refusals
+  // count from there.
+  std::int64_t first_row = 0;
 };
 
 // Decodes one message (without gRPC's 5-byte prefix). Numbers are left where they are when they lie aligned

@@ -34,11 +34,16 @@ Status unequal_rows(const TensorSpec& spec, std::int64_t rows, const TensorSpec&
                           "; all inputs of a request have the same number");
 }
 
-Status check_utf8(const TensorView& tensor) {
+// `before`: elements of the same table that came before, in other batches.
+Status check_utf8(const TensorView& tensor, std::int64_t before) {
   const std::span<const StringRef> strings = tensor.strings();
+  std::uint64_t beyond = 0;
+  for (const StringRef& string : strings) beyond |= beyond_ascii(string.view());
+  if (beyond == 0) return Status::ok();
   for (std::size_t i = 0; i < strings.size(); ++i) {
     if (strings[i].data != nullptr && !is_utf8(strings[i].view())) {
-      return invalid_argument("input " + quoted(tensor.name) + ": element " + std::to_string(i) +
+      const std::int64_t element = before + static_cast<std::int64_t>(i);
+      return invalid_argument("input " + quoted(tensor.name) + ": element " + std::to_string(element) +
                               " is not UTF-8; strings are expected");
     }
   }
@@ -227,7 +232,11 @@ Status Inputs::bind_tensors(const codec::InferRequest& request, Arena& arena,
         return unequal_rows(spec, tensor.shape[0], *first_batched, *rows);
       }
     }
-    if (spec.dtype == DataType::kBytes) PENSTOCK_RETURN_IF_ERROR(check_utf8(tensor));
+    if (spec.dtype == DataType::kBytes) {
+      const bool batched = !spec.shape.empty() && spec.shape[0] == -1;
+      const std::int64_t before = batched ? request.first_row * (tensor.elements / *rows) : 0;
+      PENSTOCK_RETURN_IF_ERROR(check_utf8(tensor, before));
+    }
     tensors[i] = tensor;
   }
   *bound = tensors;
@@ -263,12 +272,12 @@ Status Inputs::bind_columns(const codec::InferRequest& request, Arena& arena,
     const void* data = tensor.data;
     auto stride = static_cast<std::int64_t>(datatype_size(spec.dtype));
     if (spec.dtype == DataType::kBytes) {
-      PENSTOCK_RETURN_IF_ERROR(check_utf8(tensor));
+      PENSTOCK_RETURN_IF_ERROR(check_utf8(tensor, request.first_row));
       if (empty_is_missing_[i]) data = empty_to_missing(tensor.strings(), arena);
       stride = sizeof(StringRef);
     }
     // Kernels promise not to write to their inputs; the C ABI has one column type for both.
-    columns[i] = {const_cast<void*>(data), stride, static_cast<std::int32_t>(spec.dtype), 0};
+    columns[i] = {const_cast<void*>(data), stride, static_cast<std::int32_t>(spec.dtype), 1};
   }
   *bound = columns;
   return Status::ok();
@@ -296,7 +305,7 @@ Status Inputs::split_matrix(const TensorView& matrix, Arena& arena,
     penstock_column& column = columns[static_cast<std::size_t>(i)];
     const std::byte* first = bytes + i * element;
     column.dtype = static_cast<std::int32_t>(spec.dtype);
-    column.reserved = 0;
+    column.width = 1;
     if (spec.dtype == matrix.dtype) {
       column.data = const_cast<std::byte*>(first);
       column.stride = width * element;

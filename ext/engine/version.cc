@@ -120,7 +120,8 @@ Status Version::run(Lane& lane, const codec::InferRequest& request, Arena& arena
       tensors = {matrix, 1};
     } else {
       if (matrix != nullptr) PENSTOCK_RETURN_IF_ERROR(inputs_.split_matrix(*matrix, arena, &columns));
-      PENSTOCK_RETURN_IF_ERROR(spec_.program->run(columns, execution->rows, arena, &tensors));
+      PENSTOCK_RETURN_IF_ERROR(
+          spec_.program->run(columns, execution->rows, arena, &tensors, request.first_row));
     }
   }
   execution->transformed_ns = monotonic_ns();

@@ -1,9 +1,9 @@
 # The kernel ABI (ext/transform/column.h) and the two ways across it for numbers: load() takes rows of a column of any
-# numeric type as doubles, store() puts doubles into a column of FP32 or FP64. Kernels compute on blocks of doubles.
+# numeric type as doubles, store() puts doubles into a column of FP32 or FP64. Kernels compute on doubles.
 
 from libc.math cimport NAN
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 
 cdef extern from "transform/column.h" nogil:
@@ -15,6 +15,7 @@ cdef extern from "transform/column.h" nogil:
         void* data
         int64_t stride
         int32_t dtype
+        int32_t width
 
     ctypedef struct penstock_array:
         const void* data
@@ -26,6 +27,9 @@ cdef extern from "transform/column.h" nogil:
         int64_t count
         int64_t inputs
         int64_t outputs
+
+    enum:
+        ROWS "PENSTOCK_ROWS"  # the most rows of one call
 
 
 cdef extern from "base/datatype.h" nogil:
@@ -43,15 +47,6 @@ cdef extern from "base/datatype.h" nogil:
     const int32_t FP64 "static_cast<int32_t>(penstock::DataType::kFp64)"
     const int32_t BYTES "static_cast<int32_t>(penstock::DataType::kBytes)"
     const int32_t BF16 "static_cast<int32_t>(penstock::DataType::kBf16)"
-
-
-# Rows that a kernel takes at a time: a block of doubles stays in the first-level cache.
-cdef enum:
-    BLOCK = 128
-
-
-cdef inline int64_t blocks(int64_t rows) noexcept nogil:
-    return (rows + BLOCK - 1) // BLOCK
 
 
 ctypedef fused plain:
@@ -73,6 +68,10 @@ ctypedef fused floating:
 
 cdef inline void _widen(const plain* first, int64_t stride, int64_t n, double* values) noexcept nogil:
     cdef int64_t i
+    if stride == sizeof(plain):
+        for i in range(n):
+            values[i] = <double>first[i]
+        return
     for i in range(n):
         values[i] = <double>(<const plain*>(<const char*>first + i * stride))[0]
 
@@ -141,13 +140,32 @@ cdef inline void _narrow(floating* first, int64_t stride, int64_t n, const doubl
         (<floating*>(<char*>first + i * stride))[0] = <floating>values[i]
 
 
-# True where store() can write the columns: all are FP32 or FP64.
+# True where store() can write the columns: all are FP32 or FP64, and one element wide.
 cdef inline bint storable(const penstock_column* columns, int64_t count) noexcept nogil:
     cdef int64_t c
     for c in range(count):
-        if columns[c].dtype != FP64 and columns[c].dtype != FP32:
+        if (columns[c].dtype != FP64 and columns[c].dtype != FP32) or columns[c].width != 1:
             return False
     return True
+
+
+# True where clear_row() and set_element() can write a block of columns: FP32 or FP64, of any width.
+cdef inline bint settable(const penstock_column* block) noexcept nogil:
+    return (block.dtype == FP64 or block.dtype == FP32) and block.width > 0
+
+
+# Zeros in all of a block's columns, in one row.
+cdef inline void clear_row(const penstock_column* block, int64_t row) noexcept nogil:
+    memset(<char*>block.data + row * block.stride, 0, <size_t>block.width * (8 if block.dtype == FP64 else 4))
+
+
+# One of a block's columns, 0 <= element < width, in one row.
+cdef inline void set_element(const penstock_column* block, int64_t row, int64_t element, double value) noexcept nogil:
+    cdef char* first = <char*>block.data + row * block.stride
+    if block.dtype == FP64:
+        (<double*>first)[element] = value
+    else:
+        (<float*>first)[element] = <float>value
 
 
 # Doubles into rows start..start+n of a column that is storable().
@@ -164,3 +182,11 @@ cdef inline const void* elements(const penstock_state* state, int64_t index, int
     if index >= state.count or state.arrays[index].dtype != dtype or state.arrays[index].size != size:
         return NULL
     return state.arrays[index].data
+
+
+# Doubles into one of a block's columns, 0 <= element < width, rows 0..n, where the block is settable().
+cdef inline void store_element(const penstock_column* block, int64_t element, int64_t n, const double* values) noexcept nogil:
+    if block.dtype == FP64:
+        _narrow(<double*>block.data + element, block.stride, n, values)
+    else:
+        _narrow(<float*>block.data + element, block.stride, n, values)

@@ -1,60 +1,49 @@
-"""A constant in place of each missing value, and a flag that says where one was missing."""
+"""A constant in place of each missing text, flags that say where a value is missing, and a check that none is."""
 
 from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.string cimport memcmp
 
-from kernels.column cimport (BLOCK, BYTES, FP64, INT32, INT64, UINT8, blocks, elements, load, penstock_column,
+from kernels.column cimport (BYTES, FP64, INT32, INT64, ROWS, UINT8, elements, load, penstock_array, penstock_column,
                              penstock_state, penstock_string, storable, store)
 
 
-# k numeric inputs; k outputs, then one output of 0 and 1 for each flagged input.
-# State: fill FP64 [k], flagged INT32 [outputs - k], indices of inputs.
-cdef int impute_number(const void* state_, const penstock_column* inputs, penstock_column* outputs,
-                       int64_t rows) noexcept nogil:
-    cdef const penstock_state* state = <const penstock_state*>state_
-    cdef int64_t k = state.inputs
-    cdef const double* fill = <const double*>elements(state, 0, FP64, k)
-    cdef const int32_t* flagged = <const int32_t*>elements(state, 1, INT32, state.outputs - k)
-    cdef double[BLOCK] values
-    cdef int64_t block, start, n, c, i
-    if fill == NULL or flagged == NULL or not storable(outputs, state.outputs):
-        return 1
-    for block in range(blocks(rows)):
-        start = block * BLOCK
-        n = min(<int64_t>BLOCK, rows - start)
-        for c in range(k):
-            load(&inputs[c], start, n, values)
-            for i in range(n):
-                values[i] = values[i] if values[i] == values[i] else fill[c]
-            store(&outputs[c], start, n, values)
-        for c in range(state.outputs - k):
-            if flagged[c] < 0 or flagged[c] >= k:
-                return 1
-            load(&inputs[flagged[c]], start, n, values)
-            for i in range(n):
-                values[i] = 0.0 if values[i] == values[i] else 1.0
-            store(&outputs[k + c], start, n, values)
-    return 0
+# Whether a text is missing, or is the one that means it. `word` is null where none does.
+cdef inline bint _is_missing(const penstock_string* value, const penstock_array* word) noexcept nogil:
+    if value.data == NULL:
+        return True
+    if word == NULL or value.size != word.size:
+        return False
+    return word.size == 0 or memcmp(value.data, word.data, <size_t>word.size) == 0
 
 
-# As impute_number, for BYTES; the first k outputs are BYTES that refer to the inputs' text or to the state's.
-# State: offsets INT64 [k + 1] into text UINT8, flagged INT32 [outputs - k].
+# k BYTES inputs; k BYTES outputs that refer to the inputs' text or to the state's; one output of 0 and 1 for each
+# flagged input. State:
+#   0 offsets  INT64 [k + 1]        where each input's text starts
+#   1 text     UINT8
+#   2 flagged  INT32 [outputs - k]  indices of inputs
+#   3 word     UINT8                a text that means missing ...
+#   4 given    INT32 [1]            ... where this is not 0
 cdef int impute_text(const void* state_, const penstock_column* inputs, penstock_column* outputs,
                      int64_t rows) noexcept nogil:
     cdef const penstock_state* state = <const penstock_state*>state_
     cdef int64_t k = state.inputs
     cdef const int64_t* offsets = <const int64_t*>elements(state, 0, INT64, k + 1)
     cdef const int32_t* flagged = <const int32_t*>elements(state, 2, INT32, state.outputs - k)
+    cdef const int32_t* given = <const int32_t*>elements(state, 4, INT32, 1)
+    cdef const penstock_array* word
+    cdef const penstock_string* value
     cdef const char* text
     cdef const char* source
     cdef char* target
-    cdef double[BLOCK] values
+    cdef double[ROWS] values
     cdef penstock_string fill
-    cdef int64_t block, start, n, c, i
-    if offsets == NULL or flagged == NULL or state.arrays[1].dtype != UINT8 or state.outputs < k:
+    cdef int64_t c, i
+    if offsets == NULL or flagged == NULL or given == NULL or state.outputs < k:
         return 1
-    if not storable(outputs + k, state.outputs - k):
+    if state.arrays[1].dtype != UINT8 or state.arrays[3].dtype != UINT8 or not storable(outputs + k, state.outputs - k):
         return 1
     text = <const char*>state.arrays[1].data
+    word = &state.arrays[3] if given[0] != 0 else NULL
     for c in range(k):
         if inputs[c].dtype != BYTES or outputs[c].dtype != BYTES:
             return 1
@@ -65,22 +54,55 @@ cdef int impute_text(const void* state_, const penstock_column* inputs, penstock
         source = <const char*>inputs[c].data
         target = <char*>outputs[c].data
         for i in range(rows):
-            (<penstock_string*>target)[0] = (<const penstock_string*>source)[0]
-            if (<const penstock_string*>source).data == NULL:
-                (<penstock_string*>target)[0] = fill
+            value = <const penstock_string*>source
+            (<penstock_string*>target)[0] = fill if _is_missing(value, word) else value[0]
             source += inputs[c].stride
             target += outputs[c].stride
     for c in range(state.outputs - k):
         if flagged[c] < 0 or flagged[c] >= k:
             return 1
-        for block in range(blocks(rows)):
-            start = block * BLOCK
-            n = min(<int64_t>BLOCK, rows - start)
-            source = <const char*>inputs[flagged[c]].data + start * inputs[flagged[c]].stride
-            for i in range(n):
-                values[i] = 1.0 if (<const penstock_string*>(source + i * inputs[flagged[c]].stride)).data == NULL else 0.0
-            store(&outputs[k + c], start, n, values)
+        source = <const char*>inputs[flagged[c]].data
+        for i in range(rows):
+            value = <const penstock_string*>(source + i * inputs[flagged[c]].stride)
+            values[i] = 1.0 if _is_missing(value, word) else 0.0
+        store(&outputs[k + c], 0, rows, values)
     return 0
 
 
-KERNELS = {"impute_number": <uintptr_t><void*>impute_number, "impute_text": <uintptr_t><void*>impute_text}
+# One input of any type; one output of 1 where it is missing, else 0, or none: the row is then refused. State:
+#   0 word    UINT8          as above
+#   1 given   INT32 [1]
+#   2 number  FP64 [0 or 1]  a number that means missing, too
+cdef int missing(const void* state_, const penstock_column* inputs, penstock_column* outputs,
+                 int64_t rows) noexcept nogil:
+    cdef const penstock_state* state = <const penstock_state*>state_
+    cdef const int32_t* given = <const int32_t*>elements(state, 1, INT32, 1)
+    cdef const penstock_array* word
+    cdef const penstock_string* value
+    cdef const double* number
+    cdef double[ROWS] values
+    cdef int64_t i
+    if given == NULL or state.count != 3 or state.arrays[0].dtype != UINT8 or state.arrays[2].size > 1:
+        return 1
+    number = <const double*>elements(state, 2, FP64, state.arrays[2].size)
+    if number == NULL or state.inputs != 1 or state.outputs > 1 or not storable(outputs, state.outputs):
+        return 1
+    if inputs[0].dtype == BYTES:
+        word = &state.arrays[0] if given[0] != 0 else NULL
+        for i in range(rows):
+            value = <const penstock_string*>(<const char*>inputs[0].data + i * inputs[0].stride)
+            values[i] = 1.0 if _is_missing(value, word) else 0.0
+    else:
+        load(&inputs[0], 0, rows, values)
+        for i in range(rows):
+            values[i] = 1.0 if values[i] != values[i] or (state.arrays[2].size == 1 and values[i] == number[0]) else 0.0
+    if state.outputs == 1:
+        store(&outputs[0], 0, rows, values)
+        return 0
+    for i in range(rows):
+        if values[i] != 0.0:
+            return <int>(i + 1)
+    return 0
+
+
+KERNELS = {"impute_text": <uintptr_t><void*>impute_text, "missing": <uintptr_t><void*>missing}

@@ -2,9 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 
-from kernels.category cimport MISSING, Categories, categories_of, number_category, text_category
-from kernels.column cimport (BLOCK, BYTES, FP64, UINT8, blocks, elements, penstock_column, penstock_state, storable,
-                             store)
+from kernels.category cimport MISSING, Categories, categories_of, find_rows
+from kernels.column cimport (BYTES, FP64, ROWS, UINT8, elements, penstock_column, penstock_state, storable, store)
 
 
 # k inputs, k outputs. State, after the categories' four arrays (category.pxd):
@@ -19,9 +18,11 @@ cdef inline int _ordinal(const penstock_state* state, const penstock_column* inp
     cdef const double* unknown
     cdef const double* missing
     cdef const uint8_t* refused
-    cdef double[BLOCK] values
-    cdef int64_t block, start, n, c, i, category
-    if not categories_of(state, text, &categories):
+    cdef int64_t[ROWS] found
+    cdef double[ROWS] values
+    cdef int64_t c, row, first
+    cdef int64_t first_refused = rows
+    if not categories_of(state, state.inputs, &categories):
         return 1
     codes = <const double*>elements(state, 4, FP64, categories.count)
     unknown = <const double*>elements(state, 5, FP64, state.inputs)
@@ -34,26 +35,22 @@ cdef inline int _ordinal(const penstock_state* state, const penstock_column* inp
     for c in range(state.inputs):
         if (inputs[c].dtype == BYTES) != text:
             return 1
-        for block in range(blocks(rows)):
-            start = block * BLOCK
-            n = min(<int64_t>BLOCK, rows - start)
-            for i in range(n):
-                if text:
-                    category = text_category(&categories, c, &inputs[c], start + i)
-                else:
-                    category = number_category(&categories, c, &inputs[c], start + i)
-                if category >= 0:
-                    values[i] = codes[category]
-                elif category == MISSING:
-                    if refused[c] > 1:
-                        return <int>(start + i + 1)
-                    values[i] = missing[c]
-                else:
-                    if refused[c] > 0:
-                        return <int>(start + i + 1)
-                    values[i] = unknown[c]
-            store(&outputs[c], start, n, values)
-    return 0
+    for c in range(state.inputs):
+        find_rows(&categories, c, &inputs[c], rows, found)
+        first = categories.firsts[c]
+        for row in range(rows):
+            if found[row] >= 0:
+                values[row] = codes[first + found[row]]
+            elif found[row] == MISSING:
+                values[row] = missing[c]
+                if refused[c] > 1 and row < first_refused:
+                    first_refused = row
+            else:
+                values[row] = unknown[c]
+                if refused[c] > 0 and row < first_refused:
+                    first_refused = row
+        store(&outputs[c], 0, rows, values)
+    return 0 if first_refused == rows else <int>(first_refused + 1)
 
 
 cdef int ordinal_text(const void* state, const penstock_column* inputs, penstock_column* outputs,

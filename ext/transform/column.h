@@ -3,15 +3,17 @@
  *   int kernel(const void* state, const Column* in, Column* out, int64_t rows)
  *
  * `state` points to a penstock_state; `in` and `out` hold state->inputs and state->outputs columns. A kernel
- * reads `rows` rows of each input and writes `rows` rows of each output. It keeps nothing, allocates nothing,
- * takes no lock, throws nothing, and may run on any number of threads at once with the same state.
+ * reads `rows` rows of each input, from 1 to PENSTOCK_ROWS, and writes as many of each output; a larger batch
+ * comes as several calls. It keeps nothing, allocates nothing, takes no lock, throws nothing, and may run on
+ * any number of threads at once with the same state.
  *
- * Returns 0, or 1 + the index of the first row that it refuses (an unknown category where that is an error,
- * say); the outputs are then unspecified.
+ * Returns 0, or 1 + the index of the first row of the call that it refuses (an unknown category where that is
+ * an error, say); the outputs are then unspecified.
  *
  * Inputs may alias nothing that is written. Row r of a column is at (char*)data + r * stride, aligned to its
- * element. A missing number is NaN (integer and boolean columns have no missing); a missing string has a null
- * `data`.
+ * element; an output of a width above 1 has that many elements there, side by side. A missing number is NaN
+ * (integer and boolean columns have no missing); a missing string has a null `data`. Text that a kernel
+ * writes points into its inputs' text or its state.
  *
  * A step that asks for scratch memory finds it as one more output column behind its last: data, and its bytes
  * as stride.
@@ -20,6 +22,9 @@
 #define PENSTOCK_TRANSFORM_COLUMN_H
 
 #include <stdint.h>
+
+/* The most rows of one call: what a kernel keeps of a column of doubles stays in the first-level cache. */
+#define PENSTOCK_ROWS 128
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,7 +39,7 @@ typedef struct penstock_column {
   void* data;
   int64_t stride; /* bytes from one row to the next */
   int32_t dtype;  /* a DataType of base/datatype.h; BYTES columns hold penstock_string */
-  int32_t reserved;
+  int32_t width;  /* elements in a row, side by side; 1 for inputs */
 } penstock_column;
 
 /* One array of a fitted transform's state: C-contiguous, 64-byte aligned, read only. */

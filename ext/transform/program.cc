@@ -18,6 +18,11 @@ static_assert(sizeof(StringRef) == sizeof(penstock_string) && offsetof(StringRef
 
 constexpr std::size_t kMaxDatatypeSize = sizeof(penstock_string);
 
+// Rows that go through all steps before the next ones do. A matrix is written column by column: of so few of
+// its rows, the lines stay in the first-level cache until the last column is written.
+constexpr std::int64_t kTileRows = 32;
+static_assert(kTileRows <= PENSTOCK_ROWS);
+
 std::size_t align_up(std::size_t size) noexcept {
   return (size + Arena::kAlignment - 1) & ~(Arena::kAlignment - 1);
 }
@@ -25,13 +30,19 @@ std::size_t align_up(std::size_t size) noexcept {
 }  // namespace
 
 struct Program::State {
-  // How to find one column that a kernel is handed: an input, or memory behind one of the run's bases.
+  // How to find what a kernel is handed: an input, or memory behind one of the run's bases.
   struct Argument {
     std::int32_t input = -1;
-    std::uint32_t base = 0;         // index of the run's bases, where this is no input
-    std::size_t offset = 0;         // bytes from the base ...
-    std::size_t offset_by_row = 0;  // ... and as many times the rows of the run
-    penstock_column column{};       // with its stride and type, without its data
+    std::uint32_t base = 0;    // index of the run's bases, where this is no input
+    std::size_t offset = 0;    // bytes from the base
+    std::size_t advance = 0;   // bytes between rows where each tile has its own; inputs bring theirs
+    penstock_column column{};  // with its stride and type, without its data
+  };
+  // Where everything is while up to `rows` rows go through the steps.
+  struct Layout {
+    std::int64_t rows = 0;
+    std::size_t column_bytes = 0;     // of all slots that are neither input nor output
+    std::vector<Argument> arguments;  // call by call: its inputs, its outputs, its scratch memory
   };
   struct Call {
     std::string name;
@@ -39,7 +50,6 @@ struct Program::State {
     penstock_state state;
     std::size_t in;  // indices into arguments
     std::size_t out;
-    std::size_t inputs;
   };
   struct Free {
     void operator()(std::byte* block) const noexcept {
@@ -53,16 +63,17 @@ struct Program::State {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
   std::vector<std::size_t> output_row_bytes;
-  std::vector<Argument> arguments;  // call by call: its inputs, its outputs, its scratch memory
   std::vector<Call> calls;
-  std::size_t column_row_bytes = 0;  // of all slots that are neither input nor output
-  std::size_t scratch_bytes = 0;     // of the step that asks for most
+  std::size_t scratch_bytes = 0;  // of the step that asks for most
+  Layout one;                     // for one row alone
+  Layout tile;
   std::vector<penstock_array> arrays;
   std::unique_ptr<std::byte[], Free> block;  // the bytes of all arrays
 
  private:
-  std::vector<Argument> place(const std::vector<ProgramSpec::Slot>& slots);
   void copy_state(const std::vector<ProgramSpec::Step>& steps);
+  Layout lay_out(const ProgramSpec& spec, std::int64_t rows) const;
+  std::vector<Argument> place(const std::vector<ProgramSpec::Slot>& slots, Layout* layout) const;
 };
 
 Program::State::State(ProgramSpec spec) : inputs(std::move(spec.inputs)) {
@@ -72,47 +83,69 @@ Program::State::State(ProgramSpec spec) : inputs(std::move(spec.inputs)) {
     outputs.push_back(std::move(made));
     output_row_bytes.push_back(element_size(output.dtype) * static_cast<std::size_t>(output.width));
   }
-  const std::vector<Argument> slots = place(spec.slots);
   copy_state(spec.steps);
+  std::size_t arguments = 0;
   for (std::size_t i = 0; i < spec.steps.size(); ++i) {
     const ProgramSpec::Step& step = spec.steps[i];
-    Call& call = calls[i];
-    call.in = arguments.size();
-    for (const std::int32_t slot : step.in) arguments.push_back(slots[static_cast<std::size_t>(slot)]);
-    call.out = arguments.size();
-    for (const std::int32_t slot : step.out) arguments.push_back(slots[static_cast<std::size_t>(slot)]);
+    calls[i].in = arguments;
+    calls[i].out = arguments + step.in.size();
+    arguments = calls[i].out + step.out.size() + (step.scratch_bytes > 0 ? 1 : 0);
+    scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(step.scratch_bytes));
+  }
+  one = lay_out(spec, 1);
+  tile = lay_out(spec, kTileRows);
+}
+
+Program::State::Layout Program::State::lay_out(const ProgramSpec& spec, std::int64_t rows) const {
+  Layout layout;
+  layout.rows = rows;
+  const std::vector<Argument> slots = place(spec.slots, &layout);
+  for (const ProgramSpec::Step& step : spec.steps) {
+    for (const ProgramSpec::Read& read : step.in) {
+      const auto slot = static_cast<std::size_t>(read.slot);
+      Argument argument = slots[slot];
+      argument.offset += static_cast<std::size_t>(read.element) * element_size(spec.slots[slot].dtype);
+      argument.column.width = 1;
+      layout.arguments.push_back(argument);
+    }
+    for (const std::int32_t slot : step.out) {
+      layout.arguments.push_back(slots[static_cast<std::size_t>(slot)]);
+    }
     if (step.scratch_bytes > 0) {
       Argument scratch;
       scratch.base = kScratch;
-      scratch.column = {nullptr, step.scratch_bytes, static_cast<std::int32_t>(DataType::kUint8), 0};
-      arguments.push_back(scratch);
-      scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(step.scratch_bytes));
+      scratch.column = {nullptr, step.scratch_bytes, static_cast<std::int32_t>(DataType::kUint8), 1};
+      layout.arguments.push_back(scratch);
     }
   }
+  return layout;
 }
 
-std::vector<Program::State::Argument> Program::State::place(const std::vector<ProgramSpec::Slot>& slots) {
+std::vector<Program::State::Argument> Program::State::place(const std::vector<ProgramSpec::Slot>& slots,
+                                                            Layout* layout) const {
   std::vector<Argument> placed(slots.size());
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const ProgramSpec::Slot& slot = slots[i];
     const std::size_t size = element_size(slot.dtype);
     placed[i].input = slot.input;
     placed[i].column.dtype = static_cast<std::int32_t>(slot.dtype);
-    placed[i].column.stride = static_cast<std::int64_t>(size);
+    placed[i].column.width = slot.width;
+    placed[i].column.stride = static_cast<std::int64_t>(size) * slot.width;
     if (slot.output >= 0) {
       const auto output = static_cast<std::size_t>(slot.output);
       placed[i].base = kOutputs + static_cast<std::uint32_t>(slot.output);
       placed[i].offset = size * static_cast<std::size_t>(slot.column);
+      placed[i].advance = output_row_bytes[output];
       placed[i].column.stride = static_cast<std::int64_t>(output_row_bytes[output]);
     }
   }
   // The widest elements first: every column then starts at a multiple of its own element size.
-  for (std::size_t width = kMaxDatatypeSize; width > 0; width /= 2) {
+  for (std::size_t bytes = kMaxDatatypeSize; bytes > 0; bytes /= 2) {
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (slots[i].input >= 0 || slots[i].output >= 0 || element_size(slots[i].dtype) != width) continue;
+      if (slots[i].input >= 0 || slots[i].output >= 0 || element_size(slots[i].dtype) != bytes) continue;
       placed[i].base = kColumns;
-      placed[i].offset_by_row = column_row_bytes;
-      column_row_bytes += width;
+      placed[i].offset = layout->column_bytes;
+      layout->column_bytes += static_cast<std::size_t>(placed[i].column.stride * layout->rows);
     }
   }
   return placed;
@@ -141,7 +174,7 @@ void Program::State::copy_state(const std::vector<ProgramSpec::Step>& steps) {
     const penstock_state state{first, static_cast<std::int64_t>(step.state.size()),
                                static_cast<std::int64_t>(step.in.size()),
                                static_cast<std::int64_t>(step.out.size())};
-    calls.push_back({step.name, step.kernel, state, 0, 0, step.in.size()});
+    calls.push_back({step.name, step.kernel, state, 0, 0});
   }
 }
 
@@ -170,7 +203,7 @@ std::byte* rows_of(Arena& arena, std::int64_t rows, std::size_t bytes) {
 }  // namespace
 
 Status Program::run(std::span<const penstock_column> in, std::int64_t rows, Arena& arena,
-                    std::span<const TensorView>* out) const try {
+                    std::span<const TensorView>* out, std::int64_t first_row) const try {
   const State& state = *state_;
   if (rows < 0) return invalid_argument("a batch of " + std::to_string(rows) + " rows");
   if (in.size() != state.inputs.size()) {
@@ -185,8 +218,9 @@ Status Program::run(std::span<const penstock_column> in, std::int64_t rows, Aren
     }
   }
 
+  const State::Layout& layout = rows == 1 ? state.one : state.tile;
   const std::span<std::byte*> bases = arena.uninitialised<std::byte*>(State::kOutputs + state.outputs.size());
-  bases[State::kColumns] = rows_of(arena, rows, state.column_row_bytes);
+  bases[State::kColumns] = rows_of(arena, 1, layout.column_bytes);
   bases[State::kScratch] = rows_of(arena, 1, state.scratch_bytes);
   const std::span<TensorView> tensors = arena.array<TensorView>(state.outputs.size());
   for (std::size_t o = 0; o < tensors.size(); ++o) {
@@ -198,25 +232,35 @@ Status Program::run(std::span<const penstock_column> in, std::int64_t rows, Aren
     const std::int64_t width = shape.size() == 1 ? 1 : shape[1];
     tensors[o] = {spec.name, spec.dtype, shape, rows * width, bases[State::kOutputs + o]};
   }
+  *out = tensors;
 
-  const std::span<penstock_column> columns = arena.uninitialised<penstock_column>(state.arguments.size());
+  const std::span<penstock_column> columns = arena.uninitialised<penstock_column>(layout.arguments.size());
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    const State::Argument& argument = state.arguments[i];
+    const State::Argument& argument = layout.arguments[i];
     if (argument.input >= 0) {
       columns[i] = in[static_cast<std::size_t>(argument.input)];
     } else {
       columns[i] = argument.column;
-      columns[i].data =
-          bases[argument.base] + argument.offset + argument.offset_by_row * static_cast<std::size_t>(rows);
+      columns[i].data = bases[argument.base] + argument.offset;
     }
   }
-  for (const State::Call& call : state.calls) {
-    const int refused = call.kernel(&call.state, columns.data() + call.in, columns.data() + call.out, rows);
-    if (refused != 0) [[unlikely]] {
-      return refusal(call.name, columns.subspan(call.in, call.inputs), refused - 1, rows);
+  for (std::int64_t first = 0; first < rows; first += layout.rows) {
+    const std::int64_t n = std::min(layout.rows, rows - first);
+    for (const State::Call& call : state.calls) {
+      const int refused = call.kernel(&call.state, columns.data() + call.in, columns.data() + call.out, n);
+      if (refused != 0) [[unlikely]] {
+        return refusal(call.name, columns.subspan(call.in, call.out - call.in), refused - 1, n,
+                       first_row + first);
+      }
+    }
+    if (first + n == rows) break;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const State::Argument& argument = layout.arguments[i];
+      const std::int64_t advance =
+          argument.input >= 0 ? columns[i].stride : static_cast<std::int64_t>(argument.advance);
+      columns[i].data = static_cast<std::byte*>(columns[i].data) + advance * n;
     }
   }
-  *out = tensors;
   return Status::ok();
 } catch (const std::bad_alloc&) {
   return {Code::kResourceExhausted, "no memory for the transforms of " + std::to_string(rows) + " rows"};

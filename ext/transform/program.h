@@ -16,14 +16,21 @@
 
 namespace penstock::transform {
 
-// What to build a Program from. Slots are the columns that steps read and write, by index.
+// What to build a Program from. Slots are what steps read and write, by index: a column, or `width` of them
+// side by side that one step writes.
 struct ProgramSpec {
   struct Slot {
     DataType dtype = DataType::kInvalid;
     std::string name;          // for messages
     std::int32_t input = -1;   // >= 0: this slot is that input column
     std::int32_t output = -1;  // >= 0: this slot is written straight into that output tensor ...
-    std::int32_t column = 0;   // ... as this column of it. Neither: scratch from the arena.
+    std::int32_t column = 0;   // ... from this column of it on. Neither: scratch from the arena.
+    std::int32_t width = 1;    // columns
+  };
+  struct Read {
+    Read(std::int32_t of = 0, std::int32_t which = 0) noexcept : slot(of), element(which) {}
+    std::int32_t slot;
+    std::int32_t element;  // which of the slot's columns
   };
   struct Array {
     DataType dtype = DataType::kInvalid;
@@ -33,9 +40,9 @@ struct ProgramSpec {
     std::string name;  // for messages, as in "one_hot(carrier)"
     penstock_kernel kernel = nullptr;
     std::vector<Array> state;
-    std::vector<std::int32_t> in;    // slots
+    std::vector<Read> in;
     std::vector<std::int32_t> out;   // slots
-    std::int64_t scratch_bytes = 0;  // fixed scratch per call, independent of rows
+    std::int64_t scratch_bytes = 0;  // of one call
   };
   struct Output {
     std::string name;
@@ -62,10 +69,13 @@ class Program {
   std::span<const TensorSpec> inputs() const noexcept;
   std::span<const TensorSpec> outputs() const noexcept;
 
-  // `in` holds one column an input, in order, of the declared types. The tensors of `out` and their memory
-  // come from `arena`. INVALID_ARGUMENT names the step, the row and the value that a kernel refused.
+  // `in` holds one column an input, in order, of the declared types. The rows go through all steps in tiles,
+  // so that what lies between steps stays in the cache; of one row, these columns lie side by side. The
+  // tensors of `out` and all memory come from `arena`: besides the tensors' own, as much for any number of
+  // rows. INVALID_ARGUMENT names the step, the row and the value that a kernel refused; rows count from
+  // `first_row`.
   Status run(std::span<const penstock_column> in, std::int64_t rows, Arena& arena,
-             std::span<const TensorView>* out) const;
+             std::span<const TensorView>* out, std::int64_t first_row = 0) const;
 
  private:
   struct State;

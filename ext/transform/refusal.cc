@@ -97,13 +97,13 @@ std::string value_at(const penstock_column& column, std::int64_t row) {
 }  // namespace
 
 Status refusal(std::string_view step, std::span<const penstock_column> columns, std::int64_t row,
-               std::int64_t rows) {
+               std::int64_t rows, std::int64_t first) {
   std::string message(step);
   if (row < 0 || row >= rows) {
-    message += " refused row " + std::to_string(row) + " of a batch of " + std::to_string(rows);
+    message += " refused row " + std::to_string(row) + " of " + std::to_string(rows);
     return {Code::kInternal, std::move(message)};
   }
-  message += " refused row " + std::to_string(row);
+  message += " refused row " + std::to_string(first + row);
   if (!columns.empty()) message += ": " + value_at(columns.front(), row);
   return invalid_argument(std::move(message));
 }

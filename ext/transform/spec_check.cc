@@ -76,6 +76,10 @@ class Check {
         return refuse(what + " has " + type_name(slot.dtype) + ", which is none of the protocol's");
       }
       if (slot.input < -1 || slot.output < -1) return refuse(what + " has a negative input or output");
+      if (slot.width < 1) return refuse(what + " has " + std::to_string(slot.width) + " columns");
+      if (slot.width > 1 && (slot.input >= 0 || slot.dtype == DataType::kBytes)) {
+        return refuse(what + " has more than one column, and is an input or BYTES");
+      }
       if (slot.input >= 0 && slot.output >= 0) return refuse(what + " is both an input and an output");
       if (slot.input >= 0) {
         if (!within(slot.input, spec_.inputs)) {
@@ -95,7 +99,7 @@ class Check {
     return Status::ok();
   }
 
-  // One slot for each column of each output.
+  // One slot's column for each column of each output.
   Status claim(std::size_t i) {
     const ProgramSpec::Slot& slot = spec_.slots[i];
     const std::string what = slot_name(i);
@@ -104,21 +108,24 @@ class Check {
                     std::to_string(spec_.outputs.size()));
     }
     const ProgramSpec::Output& output = spec_.outputs[static_cast<std::size_t>(slot.output)];
-    if (slot.column < 0 || slot.column >= output.width) {
-      return refuse(what + " is column " + std::to_string(slot.column) + " of output " + quoted(output.name) +
-                    ", which has " + std::to_string(output.width));
+    if (slot.column < 0 || slot.column >= output.width || slot.width > output.width - slot.column) {
+      const std::int64_t last = std::int64_t{slot.column} + slot.width - 1;
+      return refuse(what + " is column " + std::to_string(slot.column) +
+                    (slot.width > 1 ? " to " + std::to_string(last) : "") + " of output " +
+                    quoted(output.name) + ", which has " + std::to_string(output.width));
     }
     if (slot.dtype != output.dtype) {
       return refuse(what + " is " + type_name(slot.dtype) + ", its output " + quoted(output.name) + " is " +
                     type_name(output.dtype));
     }
-    std::size_t& owner =
-        columns_[static_cast<std::size_t>(slot.output)][static_cast<std::size_t>(slot.column)];
-    if (owner != kUnclaimed) {
-      return refuse(what + " and " + slot_name(owner) + " are the same column of output " +
-                    quoted(output.name));
+    for (std::int32_t c = slot.column; c < slot.column + slot.width; ++c) {
+      std::size_t& owner = columns_[static_cast<std::size_t>(slot.output)][static_cast<std::size_t>(c)];
+      if (owner != kUnclaimed) {
+        return refuse(what + " and " + slot_name(owner) + " are the same column of output " +
+                      quoted(output.name));
+      }
+      owner = i;
     }
-    owner = i;
     return Status::ok();
   }
 
@@ -138,11 +145,13 @@ class Check {
                         " bytes, no whole number of " + type_name(array.dtype));
         }
       }
-      for (const std::int32_t slot : step.in) {
-        PENSTOCK_RETURN_IF_ERROR(known(what, slot));
-        if (!written_[static_cast<std::size_t>(slot)]) {
-          return refuse(what + " reads " + slot_name(static_cast<std::size_t>(slot)) +
-                        " before it is written");
+      for (const ProgramSpec::Read& read : step.in) {
+        PENSTOCK_RETURN_IF_ERROR(known(what, read.slot));
+        const auto slot = static_cast<std::size_t>(read.slot);
+        if (!written_[slot]) return refuse(what + " reads " + slot_name(slot) + " before it is written");
+        if (read.element < 0 || read.element >= spec_.slots[slot].width) {
+          return refuse(what + " reads column " + std::to_string(read.element) + " of " + slot_name(slot) +
+                        ", which has " + std::to_string(spec_.slots[slot].width));
         }
       }
       for (const std::int32_t slot : step.out) {

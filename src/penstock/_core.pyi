@@ -5,16 +5,27 @@ protocol's names ("FP32", "BYTES").
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Column = Array | Sequence[str | bytes | None]
+
+class ArrowText(Protocol):
+    """Text that Arrow holds: [rows] or [rows, 1]."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __arrow_c_stream__(self) -> object: ...
+
+Column = Array | Sequence[str | bytes | None] | ArrowText
 Spec = tuple[str, str, tuple[int, ...]]  # name, datatype, shape with -1 for any size
-Slot = tuple[str, str, int, int, int]  # name, datatype, input or -1, output or -1, column of the output
-# name, kernel address, state arrays, slots read, slots written, scratch bytes
-Step = tuple[str, int, Sequence[Array], Sequence[int], Sequence[int], int]
+# name, datatype, input or -1, output or -1, first column of the output, columns
+Slot = tuple[str, str, int, int, int, int]
+Read = tuple[int, int]  # slot, which of its columns
+# name, kernel address, state arrays, what it reads, slots that it writes, scratch bytes
+Step = tuple[str, int, Sequence[Array], Sequence[Read], Sequence[int], int]
 Output = tuple[str, str, int, bool]  # name, datatype, width, whether [rows] rather than [rows, width]
 # name, default version ("" for none), aliases to versions, versions: ready ones, or why one is not
 Model = tuple[str, str, Mapping[str, str], Mapping[str, "Version | str"]]
@@ -36,6 +47,9 @@ class Program:
     def outputs(self) -> list[Spec]: ...
     def run(self, columns: Mapping[str, Column]) -> dict[str, Array]:
         """Runs the steps on columns of equal length [rows]; numbers must have the declared dtype."""
+
+    def durations(self, columns: Mapping[str, Column], runs: int) -> Array:
+        """What each of so many runs takes, INT64 [runs] in ns: from decoded columns to the tensors."""
 
 class Executor:
     """A loaded model (ext/executor/executor.h)."""
@@ -60,6 +74,10 @@ class Executor:
         num_iterations: int = -1,
         raw_score: bool = False,
     ) -> Executor: ...
+    @staticmethod
+    def linear(coefficients: Array, intercepts: Array, *, link: str, dtype: str = "FP64") -> Executor:
+        """Of FP64 [outputs, features] and [outputs]; `link` as in ext/executor/linear.h."""
+
     @property
     def inputs(self) -> list[Spec]: ...
     @property
@@ -99,11 +117,17 @@ class Version:
     def infer(self, request: bytes) -> bytes:
         """A ModelInferRequest to a ModelInferResponse, through the whole path, on the calling thread."""
 
-    def run(self, inputs: Mapping[str, Column], outputs: Sequence[str] = ()) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Column], outputs: Sequence[str] = (), *, first_row: int = 0
+    ) -> dict[str, Array]:
         """Runs arrays by input name; gives arrays by output name (BYTES as object arrays of bytes).
 
-        BF16 goes in and comes out as its bits, in uint16 arrays.
+        A missing string goes in as an empty one, as on the wire. BF16 goes in and comes out as its bits, in
+        uint16 arrays. Refusals count rows from `first_row`.
         """
+
+    def durations(self, inputs: Mapping[str, Column], runs: int) -> Array:
+        """What each of so many runs takes, INT64 [runs] in ns: from decoded tensors to the outputs."""
 
     def counters(self) -> dict[str, int]:
         """Totals since load, by the names of ext/engine/counters.h; durations are nanoseconds."""

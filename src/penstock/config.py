@@ -31,6 +31,8 @@ from pydantic_core import ErrorDetails
 from penstock.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "PENSTOCK_"
+# Read where it is used, not a server's alone: see transforms/code_cache.py.
+_OTHER_VARIABLES = ("PENSTOCK_CACHE_DIR",)
 
 # What Kubernetes puts into every container for a service of the namespace, as Docker's links did: for one
 # named penstock-server, PENSTOCK_SERVER_PORT=tcp://10.0.0.1:8001 and a dozen more.
@@ -100,6 +102,7 @@ class RepositorySection(_Section):
     watch_interval_s: Annotated[float, Field(ge=0.05, le=86_400, allow_inf_nan=False)] = 1.0
     load_threads: Annotated[int, Field(ge=1, le=64)] = 2
     allow_load_unload: bool = False  # RepositoryModelLoad and RepositoryModelUnload on the callers' port
+    allow_custom_transforms: bool = False  # run the code that bundles bring (transforms/custom.py)
 
 
 class BundleSection(_Section):
@@ -231,6 +234,7 @@ def _warn_of_strays(environment: Mapping[str, str]) -> None:
         if (
             not variable.startswith(ENVIRONMENT_PREFIX)
             or variable.startswith(sections)
+            or variable in _OTHER_VARIABLES
             or _is_service_link(variable, environment[variable])
         ):
             continue

@@ -53,6 +53,20 @@ class InputError(PenstockError):
     code = INVALID_ARGUMENT
 
 
+class RowError(InputError):
+    """One value of a column does not fit. `row` is its place, from 0."""
+
+    def __init__(self, column: str, row: int, problem: str) -> None:
+        super().__init__(f"column {column!r}: row {row} {problem}")
+        self.column = column
+        self.row = row
+        self.problem = problem
+
+    def after(self, rows: int) -> RowError:
+        """The same, where `rows` rows of the table came before those that were looked at."""
+        return RowError(self.column, rows + self.row, self.problem)
+
+
 class NotFoundError(PenstockError):
     """A model, version, alias or file that was named does not exist."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
 from penstock import bfloat16, frames
-from penstock.errors import InputError
+from penstock.arrow_text import ArrowText
+from penstock.errors import InputError, RowError
 
 FEATURES = "features"  # the one tensor that may stand for all columns of a bundle, where all are numeric
 
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 # An array in the dtype of its datatype (BF16: its bits as uint16), or the elements of a BYTES column. A
 # missing string is None; an object array holds bytes and None as well.
 Values = Array | list[bytes | None]
+V_co = TypeVar("V_co", bound=Values | ArrowText, covariant=True)
 
 
 class Spec(Protocol):
@@ -35,21 +37,33 @@ class Spec(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedTensor(Generic[V_co]):
     """The values of one tensor to hand to the model. `batched`: its first dimension is rows."""
 
     name: str
     datatype: str
-    values: Values
+    values: V_co
     batched: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of `values`."""
-        return self.values.shape if isinstance(self.values, np.ndarray) else (len(self.values),)
+        return (len(self.values),) if isinstance(self.values, list) else self.values.shape
 
 
-def fit(data: object, inputs: Sequence[Spec], *, matrix: bool = False) -> list[Fitted]:
+Fitted = FittedTensor[Values]
+InPlace = FittedTensor[Values | ArrowText]  # text may stay where Arrow holds it
+
+
+@overload
+def fit(data: object, inputs: Sequence[Spec], *, matrix: bool = False) -> list[Fitted]: ...
+@overload
+def fit(
+    data: object, inputs: Sequence[Spec], *, matrix: bool = False, arrow: Literal[True]
+) -> list[InPlace]: ...
+def fit(
+    data: object, inputs: Sequence[Spec], *, matrix: bool = False, arrow: bool = False
+) -> Sequence[InPlace]:
     """`data` as the model's inputs, in their order, datatypes and shapes.
 
     A mapping or a frame gives each input what has its name; the rest is left out. A NumPy array is the
@@ -57,6 +71,8 @@ def fit(data: object, inputs: Sequence[Spec], *, matrix: bool = False) -> list[F
     is a mapping's `features`; it stays one tensor of that name where `matrix` says that the model takes it
     and no value is changed by that. The columns of a frame, in their order, are the one [rows, columns] of a
     model that has no other input.
+
+    Where `arrow` says so, text that Arrow holds stays there.
 
     InputError names the input that is missing or does not fit, what came and what was expected. That inputs
     agree in their rows is left to the model.
@@ -72,7 +88,7 @@ def fit(data: object, inputs: Sequence[Spec], *, matrix: bool = False) -> list[F
         columns = frames.columns_of(data)
     missing = [spec.name for spec in inputs if spec.name not in columns]
     if not missing:
-        return [_fitted(spec, columns[spec.name]) for spec in inputs]
+        return [_fitted(spec, _column(columns, spec, arrow)) for spec in inputs]
     if FEATURES in columns and _all_numeric_columns(inputs):
         return _columns_of_matrix(_tensor(columns[FEATURES], FEATURES), inputs, matrix)
     if len(inputs) == 1 and _is_matrix_of(inputs[0], len(columns)):
@@ -80,7 +96,9 @@ def fit(data: object, inputs: Sequence[Spec], *, matrix: bool = False) -> list[F
     raise InputError(_missing(missing, list(columns), inputs))
 
 
-def split(fitted: Sequence[Fitted], max_rows: int | None) -> Iterator[Sequence[Fitted]]:
+def split(
+    fitted: Sequence[FittedTensor[V_co]], max_rows: int | None
+) -> Iterator[Sequence[FittedTensor[V_co]]]:
     """Parts of at most `max_rows` rows, in order; the whole, even if it is empty, when that is enough.
 
     InputError when the rows cannot be told apart.
@@ -103,10 +121,19 @@ def split(fitted: Sequence[Fitted], max_rows: int | None) -> Iterator[Sequence[F
         yield [_rows(tensor, start, start + max_rows) for tensor in fitted]
 
 
-def _rows(tensor: Fitted, start: int, stop: int) -> Fitted:
+def _rows(tensor: FittedTensor[V_co], start: int, stop: int) -> FittedTensor[V_co]:
     if not tensor.batched:
         return tensor
-    return Fitted(tensor.name, tensor.datatype, tensor.values[start:stop], True)
+    return FittedTensor(tensor.name, tensor.datatype, cast(V_co, tensor.values[start:stop]), True)
+
+
+def _column(columns: Mapping[str, Any], spec: Spec, arrow: bool) -> Any:
+    if arrow and spec.datatype == "BYTES":
+        source = columns.source(spec.name) if isinstance(columns, frames.Columns) else columns[spec.name]
+        text = frames.arrow_text(source)
+        if text is not None:
+            return text
+    return columns[spec.name]
 
 
 def _missing(missing: Sequence[str], came: Sequence[str], inputs: Sequence[Spec]) -> str:
@@ -121,7 +148,7 @@ def _listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _columns_of_matrix(array: Array, inputs: Sequence[Spec], matrix: bool) -> list[Fitted]:
+def _columns_of_matrix(array: Array, inputs: Sequence[Spec], matrix: bool) -> list[InPlace]:
     width = len(inputs)
     if not _all_numeric_columns(inputs):
         named = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in inputs)
@@ -132,7 +159,9 @@ def _columns_of_matrix(array: Array, inputs: Sequence[Spec], matrix: bool) -> li
         raise InputError(f"The array has the shape {list(array.shape)}; expected [rows, {width}].")
     datatype = _matrix_datatype(array, inputs) if matrix else None
     if datatype is not None:
-        return [Fitted(FEATURES, datatype, array.astype(frames.DATATYPES[datatype], "C", copy=False), True)]
+        return [
+            FittedTensor(FEATURES, datatype, array.astype(frames.DATATYPES[datatype], "C", copy=False), True)
+        ]
     return [_fitted(spec, array[:, index]) for index, spec in enumerate(inputs)]
 
 
@@ -158,9 +187,9 @@ def _stacked(columns: Mapping[str, Any], spec: Spec) -> Array:
     )
 
 
-def _fitted(spec: Spec, given: Any) -> Fitted:
+def _fitted(spec: Spec, given: Any) -> InPlace:
     values = _values(spec, given)
-    shape: tuple[int, ...] = values.shape if isinstance(values, np.ndarray) else (len(values),)
+    shape: tuple[int, ...] = (len(values),) if isinstance(values, list) else values.shape
     if len(spec.shape) == 2 and spec.shape[1] in (1, -1) and len(shape) == 1:
         shape = (shape[0], 1)
     elif len(spec.shape) == 1 and len(shape) == 2 and shape[1] == 1:
@@ -172,13 +201,15 @@ def _fitted(spec: Spec, given: Any) -> Fitted:
         raise InputError(f"'{spec.name}' has the shape {list(shape)}; expected {list(spec.shape)}.")
     if isinstance(values, list) and len(shape) > 1:
         values = frames.objects_of(values)
-    if isinstance(values, np.ndarray):
+    if not isinstance(values, list):
         values = values.reshape(shape)
-    return Fitted(spec.name, spec.datatype, values, spec.shape[:1] == (-1,))
+    return FittedTensor(spec.name, spec.datatype, values, spec.shape[:1] == (-1,))
 
 
-def _values(spec: Spec, given: Any) -> Values:
+def _values(spec: Spec, given: Any) -> Values | ArrowText:
     """In the input's datatype, and in the shape that they came in."""
+    if isinstance(given, ArrowText):
+        return given
     if isinstance(given, list | tuple) and given and isinstance(given[0], list | tuple | np.ndarray):
         given = _tensor(given, spec.name)
     if not isinstance(given, np.ndarray) or given.ndim < 2 or given.shape[1:] == (1,):
@@ -221,9 +252,7 @@ def _encoded(texts: frames.Text, name: str) -> list[bytes | None]:
             return [text.encode() if isinstance(text, str) else text for text in texts]
     except UnicodeEncodeError as error:
         row = texts.index(error.object)
-        raise InputError(
-            f"column {name!r}: row {row} is {error.object!r}, which UTF-8 cannot say: {error.reason}"
-        ) from None
+        raise RowError(name, row, f"is {error.object!r}, which UTF-8 cannot say: {error.reason}") from None
 
 
 def _is_matrix_of(spec: Spec, width: int) -> bool:

@@ -1,7 +1,9 @@
 """Columns out of any frame: pandas, polars, Arrow tables, dicts of arrays or lists, NumPy matrices.
 
 Everything that takes a frame reads it through here, so that a value means the same wherever it came from.
-In a text column None, NaN and NA are None; in a column of numbers None and NA are NaN.
+In a text column None, NaN and NA are None; in a column of numbers None and NA are NaN. As a datatype, dates
+and times are INT64 microseconds since 1970-01-01T00:00:00Z, or FP64 where one is missing; those without a
+time zone count as UTC.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, cast
 
 import numpy as np
 
-from penstock.errors import InputError
+from penstock import instants
+from penstock.arrow_text import ArrowText
+from penstock.errors import InputError, RowError
 
 Array = np.ndarray[Any, Any]
 Text = list[str | bytes | None]
@@ -62,6 +67,14 @@ class Columns(Mapping[str, Column]):
             self._read[name] = _column(self._sources[name], name)
         return self._read[name]
 
+    def source(self, name: str) -> Any:
+        """The column as it came, unread."""
+        return self._sources[name]
+
+    def between(self, start: int, stop: int) -> Columns:
+        """The rows from `start` to just before `stop`, as columns of their own."""
+        return Columns([(name, rows_of(source, start, stop, name)) for name, source in self._sources.items()])
+
     def __contains__(self, name: object) -> bool:
         return name in self._sources  # Mapping's own would read the column
 
@@ -78,10 +91,15 @@ class _FrameColumn:
 
     frame: Any  # a narwhals DataFrame
     name: str
-    rows: int
+    start: int
+    stop: int
 
     def __len__(self) -> int:
-        return self.rows
+        return self.stop - self.start
+
+    def series(self) -> Any:
+        whole = self.frame.get_column(self.name)
+        return whole if len(self) == len(whole) else whole[self.start : self.stop]
 
 
 def columns_of(frame: Any, names: Sequence[str] | None = None) -> Columns:
@@ -97,6 +115,16 @@ def columns_of(frame: Any, names: Sequence[str] | None = None) -> Columns:
     if isinstance(frame, Mapping):
         return Columns([(str(name), source) for name, source in frame.items()])
     return Columns(_frame_columns(frame))
+
+
+def rows_of(column: Any, start: int, stop: int, name: str) -> Any:
+    """The rows from `start` to just before `stop` of what a column came as: an array, a list or a series."""
+    if isinstance(column, _FrameColumn):
+        stop = min(column.start + stop, column.stop)
+        return _FrameColumn(column.frame, column.name, min(column.start + start, stop), stop)
+    if isinstance(column, (np.ndarray, list, tuple)):
+        return column[start:stop]
+    return _series(column, name)[start:stop]
 
 
 def row_count(frame: Any) -> int:
@@ -137,7 +165,7 @@ def as_datatype(column: Any, datatype: str, name: str) -> Column:
     if lost.any():
         row = int(np.argmax(lost))
         value = values[row].item()
-        raise InputError(f"column {name!r}: row {row} is {value!r}, which {datatype} does not hold")
+        raise RowError(name, row, f"is {value!r}, which {datatype} does not hold")
     return np.ascontiguousarray(converted)
 
 
@@ -172,6 +200,8 @@ def _as_text(values: Column, name: str) -> Text:
 
 def _usable(column: Any, name: str) -> Column:
     values = _column(column, name)
+    if not isinstance(values, list):
+        values = _ticks(values)
     if isinstance(values, list) or values.dtype in _NAMES:
         return values
     what = f"NumPy type {values.dtype}"
@@ -179,6 +209,17 @@ def _usable(column: Any, name: str) -> Column:
         kinds = sorted({type(value).__name__ for value in values if not _is_missing(value)})
         what = f"values of type {', '.join(kinds)}"
     raise InputError(f"column {name!r}: {what} came, expected numbers or text alone; convert it first")
+
+
+def _ticks(values: Array) -> Array:
+    """Dates and times as numbers; any other column as it is."""
+    if values.dtype.kind == "M":
+        return instants.of_array(values)
+    if values.dtype == object:
+        present = [value for value in values if not _is_missing(value)]
+        if present and all(isinstance(value, date) for value in present):
+            return instants.of_objects([None if _is_missing(value) else value for value in values])
+    return values
 
 
 def _length(source: Any, name: str) -> int:
@@ -205,10 +246,14 @@ def _frame_columns(frame: Any) -> list[tuple[str, Any]]:
     import narwhals as nw
     from narwhals.exceptions import NarwhalsError
 
+    if type(frame).__name__ == "RecordBatch":  # of Arrow's types the one that narwhals does not take
+        import pyarrow as pa
+
+        frame = pa.Table.from_batches([frame]) if isinstance(frame, pa.RecordBatch) else frame
     try:
         native = nw.from_native(frame, eager_only=True)
         rows = native.shape[0]
-        return [(str(name), _FrameColumn(native, name, rows)) for name in native.columns]
+        return [(str(name), _FrameColumn(native, name, 0, rows)) for name in native.columns]
     except (TypeError, ValueError, NarwhalsError) as error:
         kind = f"{type(frame).__module__}.{type(frame).__name__}"
         raise InputError(
@@ -223,9 +268,9 @@ def _column(source: Any, name: str) -> Column:
     if isinstance(source, (list, tuple)):
         return _from_objects(source)
     if isinstance(source, _FrameColumn):
-        return _from_narwhals(source.frame[source.name])
+        return _from_narwhals(source.series())
     _length(source, name)
-    return _from_series(source, name)
+    return _from_narwhals(_series(source, name))
 
 
 def _from_array(source: Array, name: str) -> Column:
@@ -239,21 +284,26 @@ def _from_array(source: Array, name: str) -> Column:
     return source.astype(native, copy=False)
 
 
-def _from_series(source: Any, name: str) -> Column:
+def _series(source: Any, name: str) -> Any:
+    """As narwhals has it."""
     import narwhals as nw
 
     try:
-        series = nw.from_native(source, series_only=True)
+        return nw.from_native(source, series_only=True)
     except TypeError:
         kind = type(source).__name__
         raise InputError(f"column {name!r}: {kind} came, expected an array, a list or a series") from None
-    return _from_narwhals(series)
+
+
+def _is_text(series: Any) -> bool:
+    """Whether its type is that of text or categories, whose values may be numbers."""
+    import narwhals as nw
+
+    return isinstance(series.dtype, (nw.String, nw.Binary, nw.Categorical, nw.Enum))
 
 
 def _from_narwhals(series: Any) -> Column:
-    import narwhals as nw
-
-    text = isinstance(series.dtype, (nw.String, nw.Binary, nw.Categorical, nw.Enum))
+    text = _is_text(series)
     if not text:
         array: Array = series.to_numpy()  # a missing integer makes the whole column floating point
         if array.dtype != object:
@@ -267,8 +317,66 @@ def _from_narwhals(series: Any) -> Column:
     return values if text and nothing else _from_objects(values)
 
 
+def arrow_text(column: Any) -> ArrowText | None:
+    """A column as text where Arrow holds it: in its own tables, in polars, in pandas on Arrow. Else None.
+
+    `column` is a source of Columns, a series, or anything else. Its elements are then those that
+    as_datatype(column, "BYTES", ...) gives.
+    """
+    if isinstance(column, (np.ndarray, list, tuple)):
+        return None
+    import narwhals as nw
+
+    series = (
+        column.series()
+        if isinstance(column, _FrameColumn)
+        else nw.from_native(column, series_only=True, pass_through=True)
+    )
+    if not isinstance(series, nw.Series) or not _is_text(series):
+        return None
+    native = series.to_native()
+    if series.implementation.is_polars():
+        return ArrowText(native)
+    if series.implementation.is_pandas():
+        native = _arrow_of_pandas(native)
+    return ArrowText(native) if native is not None and _holds_text(native.type) else None
+
+
+def _arrow_of_pandas(series: Any) -> Any:
+    """As Arrow has it, where pandas keeps it there or as categories; else None."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    kept_by_arrow = getattr(series.dtype, "storage", None) == "pyarrow" or hasattr(
+        series.dtype, "pyarrow_dtype"
+    )
+    if not kept_by_arrow and str(series.dtype) != "category":
+        return None
+    try:
+        held = pa.array(series.array)
+    except (pa.ArrowException, TypeError, ValueError):  # categories of several types, or not UTF-8
+        return None
+    return held if isinstance(held, pa.ChunkedArray) else pa.chunked_array([held])
+
+
+def _holds_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_binary,
+        types.is_large_binary,
+    )
+    return any(test(kind) for test in tests)
+
+
 def _is_missing(value: object) -> bool:
-    if value is None or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, (float, np.floating)) and math.isnan(value)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 
-from penstock import bfloat16
+from penstock import bfloat16, scoring
 from penstock.bundle.build import Bundle
 from penstock.bundle.loading import LoadedBundle, open_bundle
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress
-from penstock.errors import INVALID_ARGUMENT, InputError, StatusError
-from penstock.fitting import Array, Fitted, Values, fit, split
+from penstock.errors import INVALID_ARGUMENT, InputError, RowError, StatusError
+from penstock.fitting import Array, InPlace, fit, split
+from penstock.progress import bar
+
+Told = Callable[[int, int | None], None]  # of the rows that are done, and of all rows where they are known
 
 
 class Runner:
@@ -48,27 +53,107 @@ class Runner:
         """What `predict` gives."""
         return self.manifest.outputs
 
-    def predict(self, data: object, outputs: Sequence[str] = ()) -> dict[str, Array]:
+    def predict(
+        self,
+        data: object,
+        outputs: Sequence[str] = (),
+        *,
+        threads: int | None = None,
+        progress: bool | Told | None = None,
+    ) -> dict[str, Array]:
         """The outputs by name (all of them, or those named), one row for each row of `data`.
 
         `data` is what `Client.infer` takes: a frame (pandas, polars, pyarrow), a mapping of columns or
         tensors by input name, or one array (the model's only input, or [rows, columns] where every input is
-        one numeric column). What is no input is left out. Rows beyond the bundle's `max_rows` run as several
-        batches. Outputs have their datatype's dtype, BF16 as float32, strings as object arrays of bytes.
-        Raises InputError, in the words that a server would use, for data that does not fit and for outputs
-        that there are not.
+        one numeric column). What is no input is left out. `data` may also be what `score` reads bit by bit.
+
+        A large table runs in blocks of rows on `threads` threads: without a number, as many as the cores that
+        this process may use. `progress` true shows a bar where stderr is a terminal; a callable is told the
+        rows that are done, and all rows or None where nobody knows yet. Rows beyond the bundle's `max_rows`
+        run as several batches.
+
+        Outputs have their datatype's dtype, BF16 as float32, strings as object arrays of bytes. Raises
+        InputError, in the words that a server would use, for data that does not fit and for outputs that
+        there are not; it counts rows from the table's first.
         """
-        core = self._loaded.core
-        fitted = fit(data, self.inputs, matrix=core.takes_matrix)
-        parts = [self._run(part, outputs) for part in split(fitted, self.manifest.max_rows or None)]
+        threads = scoring.thread_count(threads)
+        table = scoring.table_of(data, self.inputs, threads=threads)
+        if table.whole is not None and (table.rows or 0) <= scoring.BLOCK_ROWS:
+            answered = self._answer(table.whole, outputs)
+            if callable(progress) and table.rows is not None:
+                progress(table.rows, table.rows)
+            return answered
+        answered = scoring.joined(self._scored(table, outputs, threads, progress, scoring.BLOCK_ROWS))
+        if not answered:
+            raise InputError("the table is empty; at least one row is expected")
+        return answered
+
+    def score(
+        self,
+        data: object,
+        outputs: Sequence[str] = (),
+        *,
+        threads: int | None = None,
+        progress: bool | Told | None = None,
+        block_rows: int = scoring.BLOCK_ROWS,
+    ) -> Generator[tuple[int, dict[str, Array]]]:
+        """The answers of `predict` block by block: the number of the block's first row, and its outputs.
+
+        Blocks come in order, of at most `block_rows` rows, and only a few of them are in memory at a time, so
+        that a table may be larger than memory. Besides what `predict` takes in memory, `data` is the path of
+        a Parquet file or of a folder of them; a ParquetFile, Dataset or RecordBatchReader of pyarrow's; or
+        an iterator whose items are consecutive parts of a table. Only the model's columns are read.
+
+        A model whose inputs or outputs are not one row for each row gets all rows at once.
+
+        Raises what `predict` raises, of the first row that does not fit, and NotFoundError where there is no
+        such file. PenstockError says what to install where Parquet comes and pyarrow is not there.
+        """
+        threads = scoring.thread_count(threads)
+        if block_rows < 1:
+            raise InputError(f"block_rows is {block_rows}; at least 1 was expected")
+        table = scoring.table_of(data, self.inputs, threads=threads)
+        return self._scored(table, outputs, threads, progress, block_rows)
+
+    def _scored(
+        self,
+        table: scoring.Table,
+        outputs: Sequence[str],
+        threads: int,
+        progress: bool | Told | None,
+        block_rows: int,
+    ) -> Generator[tuple[int, dict[str, Array]]]:
+        by_row = all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
+        answers = scoring.in_order(
+            table.blocks(block_rows if by_row else sys.maxsize),
+            lambda block, start: self._answer(block, outputs, start),
+            threads,
+        )
+        with closing(answers), _told(progress, f"scoring with {self.manifest.label}", table.rows) as tell:
+            for start, answered in answers:
+                yield start, answered
+                done = start + len(next(iter(answered.values()))) if by_row else table.rows
+                if done is not None:
+                    tell(done)
+
+    def _answer(self, data: object, outputs: Sequence[str], first_row: int = 0) -> dict[str, Array]:
+        """Of rows that are in memory, the first of which is the table's `first_row`, on this thread."""
+        try:
+            fitted = fit(data, self.inputs, matrix=self._loaded.core.takes_matrix, arrow=True)
+        except RowError as error:
+            raise error.after(first_row) from None
+        parts = []
+        for part in split(fitted, self.manifest.max_rows or None):
+            parts.append(self._run(part, outputs, first_row))
+            first_row += max((len(tensor.values) for tensor in part if tensor.batched), default=0)
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run(self, part: Sequence[Fitted], outputs: Sequence[str]) -> dict[str, Array]:
-        sent = {tensor.name: _sent(tensor.values) for tensor in part}
+    def _run(self, part: Sequence[InPlace], outputs: Sequence[str], first_row: int) -> dict[str, Array]:
+        sent = {tensor.name: tensor.values for tensor in part}
         try:
-            answered = self._loaded.core.run(sent, outputs)
+            answered = self._loaded.core.run(sent, outputs, first_row=first_row)
         except StatusError as error:
             if error.status == INVALID_ARGUMENT:
                 raise InputError(str(error)) from error
@@ -87,20 +172,28 @@ def load(
     *,
     limits: Limits = DEFAULT_LIMITS,
     overrides: Mapping[str, Any] | None = None,
+    allow_custom: bool = False,
     progress: Progress | None = None,
 ) -> Runner:
     """Verifies and loads a bundle's folder, and checks its golden examples.
 
-    See `open_bundle` for the errors.
+    `allow_custom` lets its custom transforms run: code of whoever built it, so only from those you trust.
+    Without, a bundle that has any is refused. See `open_bundle` for the errors.
     """
     path = bundle.path if isinstance(bundle, Bundle) else bundle
-    return Runner(open_bundle(path, limits=limits, overrides=overrides, progress=progress))
+    loaded = open_bundle(
+        path, limits=limits, overrides=overrides, allow_custom=allow_custom, progress=progress
+    )
+    return Runner(loaded)
 
 
-def _sent(values: Values) -> Values:
-    """As the protocol carries them: it has no missing string but the empty one."""
-    if isinstance(values, list):
-        return [element or b"" for element in values] if None in values else values
-    if values.dtype == object:
-        values = np.where(values == None, b"", values)  # noqa: E711 -- element by element
-    return values
+@contextmanager
+def _told(progress: bool | Told | None, what: str, rows: int | None) -> Iterator[Callable[[int], None]]:
+    """What is to be called with the rows that are done."""
+    if callable(progress):
+        yield lambda done: progress(done, rows)
+    elif progress and sys.stderr.isatty():
+        with bar(what, rows, "rows") as advance:
+            yield advance
+    else:
+        yield lambda done: None

@@ -50,7 +50,7 @@ class Server:
         self._lifecycle = Lifecycle(
             repository.path,
             settings=settings.model,
-            load=BundleLoader(limits, settings.model),
+            load=BundleLoader(limits, settings.model, allow_custom=repository.allow_custom_transforms),
             publish=lambda models, ready: self._core.publish(models, ready),
             report=announce,
             limits=limits,

@@ -68,6 +68,19 @@ def test_multiclass_lightgbm_answers_one_row_of_probabilities_each(
     assert answer.as_numpy("prediction").tobytes() == samples.classes.predict(matrix).tobytes()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 37])
+def test_a_linear_model_with_transforms_answers_what_its_estimator_predicts(
+    client: triton.InferenceServerClient, samples: Samples, rows: int
+) -> None:
+    frame = flights(rows, seed=rows)
+
+    answer = client.infer("linear", frame_inputs(frame))
+
+    expected = samples.linear.predict_proba(samples.linear_features.transform(frame))
+    np.testing.assert_allclose(answer.as_numpy("prediction"), expected, rtol=0, atol=1e-13)
+    assert client.get_model_config("linear").config.platform == "linear"
+
+
 @pytest.mark.parametrize("rows", [1, 3, 50])
 def test_onnx_answers_what_onnxruntime_gives(
     client: triton.InferenceServerClient, samples: Samples, rows: int

@@ -146,7 +146,7 @@ def data(draw: st.DrawFn, model: str, both: Both) -> Any:
     names = [tensor.name for tensor in both.runners[model].inputs]
     kind = draw(st.sampled_from(["mapping", "mapping", "frame", "matrix", "features", "other"]))
     if kind == "other":
-        return draw(st.sampled_from([3, None, "text", np.array(1.0), np.zeros(3), np.zeros((2, 3, 1)), []]))
+        return draw(st.sampled_from([3, None, np.array(1.0), np.zeros(3), np.zeros((2, 3, 1)), []]))
     if kind in ("matrix", "features"):
         width = draw(st.sampled_from([WIDTHS[model], WIDTHS[model], 1, 4]))
         matrix = RANDOM.normal(size=(rows, width)).astype(

@@ -1,5 +1,6 @@
 """`python -m penstock.demo` as a newcomer runs it: on a fresh repository, and again on the same."""
 
+import json
 import re
 import signal
 import subprocess
@@ -50,6 +51,17 @@ def test_served_answers_equal_lightgbm(first):
     found = re.findall(r"^delay version (\d): [\d,]+ rows, largest difference (\S+)$", first.stdout, re.M)
     assert [version for version, _ in found] == ["1", "2"]
     assert all(float(difference) <= 1e-12 for _, difference in found)
+
+
+def test_answers_in_process_are_the_servers_to_the_bit(first):
+    assert "In this process, by penstock.load: equal to the bit." in first.stdout
+
+
+def test_the_demo_shows_many_transforms_one_of_them_custom(first, repository):
+    document = json.loads((repository / "delay" / "2" / "transforms.json").read_text())
+    kinds = {entry["kind"] for entry in document["transforms"]}
+    assert len(kinds) >= 8
+    assert "custom" in kinds
 
 
 def test_the_later_version_is_better_on_the_months_after_both(first):

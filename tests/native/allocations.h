@@ -64,6 +64,15 @@ void* take(std::size_t size, std::align_val_t alignment) {
   return counted(std::aligned_alloc(align, (size + align - 1) / align * align));
 }
 
+template <typename... Alignment>
+void* take_or_none(std::size_t size, Alignment... alignment) noexcept {
+  try {
+    return take(size, alignment...);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void give_back(void* memory) noexcept {
   if (memory == nullptr) return;
   allocated_bytes.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(memory)), std::memory_order_relaxed);
@@ -76,6 +85,15 @@ void* operator new(std::size_t size) { return take(size); }
 void* operator new[](std::size_t size) { return take(size); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return take(size, alignment); }
 void* operator new[](std::size_t size, std::align_val_t alignment) { return take(size, alignment); }
+// Model libraries allocate by these; AddressSanitizer's own would not go with the operators delete here.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return take_or_none(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return take_or_none(size); }
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return take_or_none(size, alignment);
+}
+void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return take_or_none(size, alignment);
+}
 void operator delete(void* memory) noexcept { give_back(memory); }
 void operator delete[](void* memory) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }

@@ -28,6 +28,7 @@ def test_without_anything_the_server_listens_on_loopback_and_refuses_loads() -> 
     settings = load_settings(environment={})
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8001)
     assert not settings.repository.allow_load_unload
+    assert not settings.repository.allow_custom_transforms
     assert settings.model("any").policy == "latest"
 
 
@@ -72,6 +73,23 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
     env = {"PENSTOCK_SERVER_PORT": "2", "PENSTOCK_SERVER_LOOPS": "2", "PENSTOCK_OTHER": "x", "HOME": "/"}
     server = load(tmp_path, text, env=env, server__loops=3).server
     assert (server.host, server.port, server.loops) == ("a", 2, 3)
+
+
+@pytest.mark.parametrize("text", ["1", '"true"', "[]"])
+def test_code_of_bundles_is_not_allowed_by_what_only_looks_like_it(tmp_path: Path, text: str) -> None:
+    assert "repository.allow_custom_transforms" in refusal(
+        tmp_path, f"[repository]\nallow_custom_transforms = {text}\n"
+    )
+
+
+def test_the_cache_of_compiled_code_is_no_misspelt_setting(caplog: pytest.LogCaptureFixture) -> None:
+    load_settings(
+        environment={
+            "PENSTOCK_CACHE_DIR": "/tmp/cache",
+            "PENSTOCK_REPOSITORY_ALLOW_CUSTOM_TRANSFORMS": "true",
+        }
+    )
+    assert caplog.text == ""
 
 
 def test_the_environment_is_read_as_the_type_of_each_setting() -> None:

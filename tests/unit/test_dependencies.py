@@ -23,23 +23,31 @@ MAY_INCLUDE = {
 }
 
 # Each module or package of penstock, and what it may import besides itself.
-FLOOR = {"errors", "frames", "fitting", "bfloat16", "log", "niceness", "_proto", "_core", "_kernels"}
+FLOOR = {
+    *("errors", "arrow_text", "frames", "fitting", "bfloat16", "log", "niceness", "progress", "parquet"),
+    *("_proto", "_core", "_kernels"),
+}
 MAY_IMPORT = {
     "errors": set(),
     "_proto": {"errors"},
     "_kernels": set(),
     "_core": {"errors"},
     "log": {"errors"},
-    "frames": {"errors"},
+    "arrow_text": set(),
+    "progress": set(),
+    "parquet": {"errors"},
+    "instants": set(),
+    "frames": {"errors", "arrow_text", "instants"},
     "bfloat16": set(),
     "niceness": set(),
-    "fitting": {"errors", "frames", "bfloat16"},
+    "fitting": {"errors", "arrow_text", "frames", "bfloat16"},
+    "scoring": FLOOR,
     "config": FLOOR,
     "transforms": FLOOR,
     "models": FLOOR | {"config"},
     "bundle": FLOOR | {"config", "transforms", "models"},
     "client": FLOOR,
-    "runner": FLOOR | {"bundle"},
+    "runner": FLOOR | {"bundle", "scoring"},
     "repository": FLOOR | {"config", "bundle"},
     "rpc": FLOOR | {"config", "bundle", "repository"},
     "server": FLOOR | {"config", "bundle", "repository", "rpc"},

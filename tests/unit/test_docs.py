@@ -135,7 +135,11 @@ class Reader:
         self._stack = ExitStack()
         self._printed: list[str] = []
         self._environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith("PENSTOCK_") or key == "PENSTOCK_CACHE_DIR"
+            },
             "PENSTOCK_SERVER_PORT": str(self.port),
             "PENSTOCK_REPOSITORY_WATCH_INTERVAL_S": "0.05",
             "COLUMNS": "200",

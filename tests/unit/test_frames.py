@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ def frames_of(columns: dict[str, list[Any]]) -> list[Any]:
         pd.DataFrame(columns),
         pl.DataFrame(columns, strict=False),
         pa.table(columns),
+        pa.record_batch(columns),
         {name: pd.Series(values) for name, values in columns.items()},
         {name: pl.Series(values, strict=False) for name, values in columns.items()},
         {name: np.array(values, object) for name, values in columns.items()},
@@ -171,8 +173,11 @@ def test_conversions_that_lose_nothing_but_precision_are_made(values: Any, datat
         ([1], "BF16", "NumPy has no BF16"),
         (["a", 1], "BYTES", "values of type int, str came"),
         ([2**70], "INT64", "values of type int came"),
-        ([datetime(2013, 1, 1)], "INT64", "values of type datetime came"),
-        (np.array(["2013-01-01"], "datetime64[D]"), "INT64", r"NumPy type datetime64\[D\] came"),
+        ([datetime(2013, 1, 1), None], "INT64", "row 1 is nan, which INT64 does not hold"),
+        ([datetime(2013, 1, 1), 7], "INT64", "values of type datetime, int came"),
+        ([timedelta(1)], "INT64", "values of type timedelta came"),
+        (np.array([400_000], "datetime64[Y]"), "INT64", r"NumPy type datetime64\[Y\] came"),
+        (np.array([1], "timedelta64[s]"), "INT64", r"NumPy type timedelta64\[s\] came"),
         ([[1, 2], [3, 4]], "INT64", "values of type list came"),
         ([1j], "FP64", "values of type complex came"),
         (np.ones((2, 2)), "FP64", r"shape \[2, 2\] came"),
@@ -227,11 +232,62 @@ def test_a_matrix_takes_its_names_from_the_caller() -> None:
         columns_of(np.ones((1, 2)), ["a", "b", "c"])
 
 
-def test_a_column_of_dates_disturbs_nobody_until_it_is_used() -> None:
-    columns = columns_of(pd.DataFrame({"when": [datetime(2013, 1, 1)], "delay": [1.0]}))
-    np.testing.assert_array_equal(columns["delay"], [1.0])
-    with pytest.raises(InputError, match=r"'when'.*datetime64"):
-        datatype_of(columns["when"], "when")
+NOON = datetime(2024, 7, 1, 12, 0, 0, 123456)
+NOON_TICKS = 1_719_835_200_123_456  # microseconds since 1970 in UTC
+ZURICH = ZoneInfo("Europe/Zurich")
+
+
+@pytest.mark.parametrize(
+    ("column", "ticks"),
+    [
+        ([NOON], NOON_TICKS),
+        ([NOON.replace(tzinfo=UTC)], NOON_TICKS),
+        ([NOON.replace(tzinfo=ZURICH)], NOON_TICKS - 7_200_000_000),
+        (pd.Series([NOON], dtype="datetime64[ns]"), NOON_TICKS),
+        (pd.Series([NOON]).dt.tz_localize("Europe/Zurich"), NOON_TICKS - 7_200_000_000),
+        (pd.Series([NOON], dtype=pd.ArrowDtype(pa.timestamp("us", "UTC"))), NOON_TICKS),
+        (pl.Series([NOON]), NOON_TICKS),
+        (pl.Series([NOON], dtype=pl.Datetime("ns")), NOON_TICKS),
+        (pl.Series([NOON]).dt.replace_time_zone("Europe/Zurich"), NOON_TICKS - 7_200_000_000),
+        (pa.chunked_array([pa.array([NOON], pa.timestamp("ns"))]), NOON_TICKS),
+        (pa.chunked_array([pa.array([NOON], pa.timestamp("us", "Europe/Zurich"))]), NOON_TICKS),
+        (np.array([NOON], "datetime64[us]"), NOON_TICKS),
+        (np.array(["1969-12-31T23:59:59.999999999"], "datetime64[ns]"), -1),
+        ([date(2024, 7, 1)], NOON_TICKS - 43_200_123_456),
+        (pl.Series([date(2024, 7, 1)]), NOON_TICKS - 43_200_123_456),
+        (pa.chunked_array([pa.array([date(2024, 7, 1)], pa.date64())]), NOON_TICKS - 43_200_123_456),
+        (pd.Series([date(2024, 7, 1)], dtype=pd.ArrowDtype(pa.date32())), NOON_TICKS - 43_200_123_456),
+    ],
+)
+def test_dates_and_times_are_microseconds_since_1970_in_utc(column: Any, ticks: int) -> None:
+    read = columns_of({"at": column})["at"]
+    assert datatype_of(read, "at") == "INT64"
+    np.testing.assert_array_equal(as_datatype(read, "INT64", "at"), [ticks])
+    assert as_datatype(read, "FP64", "at") == [float(ticks)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [NOON, None],
+        pd.Series([NOON, None]),
+        pd.Series([NOON, None]).dt.tz_localize("UTC"),
+        pl.Series([NOON, None]),
+        pa.chunked_array([pa.array([NOON, None], pa.timestamp("ns"))]),
+        np.array([NOON, "NaT"], "datetime64[us]"),
+    ],
+)
+def test_a_missing_time_is_nan_and_makes_the_column_floating_point(column: Any) -> None:
+    read = columns_of({"at": column})["at"]
+    assert datatype_of(read, "at") == "FP64"
+    np.testing.assert_array_equal(as_datatype(read, "FP64", "at"), [NOON_TICKS, NAN])
+
+
+def test_times_out_of_a_frame_are_those_out_of_its_columns() -> None:
+    frame = pd.DataFrame({"at": pd.Series([NOON, NOON]).dt.tz_localize("Europe/Zurich")})
+    for each in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
+        read = as_datatype(columns_of(each)["at"], "INT64", "at")
+        np.testing.assert_array_equal(read, [NOON_TICKS - 7_200_000_000] * 2)
 
 
 def test_importing_penstock_and_its_transforms_loads_no_frame_library() -> None:

@@ -60,7 +60,5 @@ def infer_datatypes(frame: object, names: Sequence[str]) -> dict[str, str]:
             raise InputError(f"reference= has no column '{name}', which the model was trained on.")
         found[name] = frames.datatype_of(columns[name], name)
         if found[name] == "BYTES":
-            raise InputError(
-                f"reference= holds text in '{name}'; a LightGBM model takes text through features=."
-            )
+            raise InputError(f"reference= holds text in '{name}'; this model takes text through features=.")
     return found

@@ -16,8 +16,10 @@ from penstock.bundle.examples import DTYPES, Arrays, rows_of, write_examples
 from penstock.bundle.features import (
     ARRAYS_FILE,
     DOCUMENT_FILE,
+    assemble,
     empty_is_missing,
     fitted_features,
+    passes_matrix,
     refuse_ambiguous,
     write_features,
 )
@@ -39,19 +41,21 @@ from penstock.bundle.manifest import (
 )
 from penstock.bundle.oracle import oracle_of
 from penstock.bundle.placing import partial_folder, place, sync_folder, version_exists
+from penstock.bundle.scikit_learn import compare_features, taken_apart
 from penstock.bundle.verify import Progress
 from penstock.errors import BundleError, InputError, ModelError
-from penstock.models import PreparedModel, lightgbm, onnx
+from penstock.models import PreparedModel, lightgbm, linear, onnx
+from penstock.transforms.scikit_learn import is_of_scikit_learn
 
 if TYPE_CHECKING:
     from penstock._core import Version
     from penstock.transforms import Features, Transform
 
 GOLDEN_FILE = "golden.safetensors"
-# Absolute and relative, of what two runs of one model may differ by. LightGBM adds the same numbers in
-# the same order everywhere; ONNX Runtime mostly computes in single precision, in an order that depends
-# on the machine and batch.
-_TOLERANCE = {lightgbm.KIND: 1e-9, onnx.KIND: 1e-4}
+# Absolute and relative, of what two runs of one model may differ by. LightGBM and linear models add the same
+# numbers in the same order everywhere (scikit-learn in another one); ONNX Runtime mostly computes in single
+# precision, in an order that depends on the machine and batch.
+_TOLERANCE = {lightgbm.KIND: 1e-9, linear.KIND: 1e-9, onnx.KIND: 1e-4}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def build(
     name: str,
     version: str,
     model: object,
-    features: Features | Sequence[Transform] | None = None,
+    features: Features | Sequence[Transform] | object | None = None,
     inputs: Mapping[str, str] | None = None,
     reference: object | None = None,
     examples: object | None = None,
@@ -84,14 +88,17 @@ def build(
 ) -> Bundle:
     """Writes `repository/name/version` and returns it. It appears when it is complete, verified and has run.
 
-    - `model`: a LightGBM Booster, estimator or text file; an ONNX file, its bytes or a ModelProto.
-    - `features`: fitted Features, or a list of transforms to fit on `reference` now. Without them a
-      LightGBM model's feature names are the columns, FP64 unless `inputs` (name to datatype) or the
-      columns of `reference` say otherwise; an ONNX model keeps its own inputs.
+    - `model`: a LightGBM Booster, estimator or text file; a fitted linear estimator of scikit-learn; an
+      ONNX file, its bytes or a ModelProto; or a fitted Pipeline that ends with one of these estimators and
+      brings its features along.
+    - `features`: fitted Features, a list of transforms to fit on `reference` now, or a fitted transformer
+      of scikit-learn, converted as by Features.from_scikit_learn. Without them the
+      feature names of a LightGBM or linear model are the columns, FP64 unless `inputs` (name to datatype)
+      or the columns of `reference` say otherwise; an ONNX model keeps its own inputs.
     - `reference`: the training frame; its digest is the lineage's, unless that has its own `training_data`.
     - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus
-      relative; by default 1e-9 for LightGBM, 1e-4 for ONNX). With a LightGBM model or features, their
-      answers must first be those of the model's own library.
+      relative; by default 1e-4 for ONNX, else 1e-9). With a LightGBM model, a linear estimator or
+      features, their answers must first be those of the model's own library.
     - `lineage`: see `lineage_of`.
     - `max_rows`: of one request; 0 is no limit. `model_options`: see `Options` of the model's kind.
     - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With
@@ -112,6 +119,7 @@ def build(
         raise BundleError(f"max_rows is {max_rows}; expected 0 (no limit) or a number of rows.")
     tell = progress or (lambda _: None)
     written = _created(created)
+    model, features = taken_apart(model, features)
     prepared = models.prepare(model, model_options)
     allowed = _tolerance(tolerance, prepared.kind)
     fitted = fitted_features(features, reference)
@@ -150,11 +158,14 @@ def build(
         )
         if examples is not None:
             tell(f"{name}/{version}: recording the examples")
+            if fitted is not None and is_of_scikit_learn(features):
+                compare_features(features, fitted, examples)
             golden = _record(core, manifest, prepared, fitted, examples, files, allowed)
             manifest = manifest.model_copy(update={"golden": golden, "files": files.entries})
         files.write(FILE, manifest.to_bytes())
         sync_folder(folder)
-        digest = open_bundle(folder, progress=progress).digest
+        # What is custom in it has run already: it was fitted here.
+        digest = open_bundle(folder, allow_custom=True, progress=progress).digest
         path = place(folder, root, name, version, overwrite=overwrite)
     return Bundle(path, name, version, digest)
 
@@ -189,7 +200,9 @@ def _columns(
         reason = (
             "the features say their inputs" if features is not None else "an ONNX model keeps its own inputs"
         )
-        raise BundleError(f"inputs= is for a LightGBM model without features; here {reason}. Leave it out.")
+        raise BundleError(
+            f"inputs= is for a LightGBM or linear model without features; here {reason}. Leave it out."
+        )
     if features is not None:
         _compare_names(prepared, features)
         return list(features.inputs)
@@ -215,13 +228,13 @@ def _compare_names(prepared: PreparedModel, features: Features) -> None:
     names = prepared.feature_names
     if names is None:
         return
-    given = ["_".join(output.split()) for output in features.output_names]  # as LightGBM rewrites names
+    given = features.output_names
     if len(given) != len(names):
         raise ModelError(f"The features give {len(given)} columns; the model was trained on {len(names)}.")
-    if names == tuple(f"Column_{i}" for i in range(len(names))):
-        return  # trained on a bare matrix
+    if not prepared.named:
+        return
     for index, (got, expected) in enumerate(zip(given, names, strict=True)):
-        if got != expected:
+        if "_".join(got.split()) != "_".join(expected.split()):  # as LightGBM rewrites names
             raise ModelError(
                 f"Column {index} of the features is '{got}'; the model was trained with '{expected}' there. "
                 f"Pass the transforms in the order in which they made the training matrix."
@@ -239,7 +252,7 @@ def _assemble(
     max_rows: int,
 ) -> Version:
     """The version to record examples with; in the columns `missing`, an empty string is a missing value."""
-    executor = models.load_executor(prepared.kind, str(folder / prepared.file), prepared.options)
+    executor, plan = assemble(prepared.kind, str(folder / prepared.file), prepared.options, features, columns)
     for tensor, datatype, shape in executor.inputs:
         if not shape:
             raise ModelError(
@@ -249,10 +262,9 @@ def _assemble(
         name,
         version,
         "",
-        kind=prepared.kind,
         executor=executor,
-        features=features,
-        columns=columns,
+        plan=plan,
+        matrix_passthrough=features is None and passes_matrix(prepared.kind, executor, columns),
         empty_is_missing=missing,
         max_rows=max_rows,
     )

@@ -8,35 +8,42 @@ from typing import TYPE_CHECKING
 
 import safetensors.numpy
 
+from penstock import models
 from penstock.bundle.examples import load_arrays
 from penstock.bundle.verify import VerifiedBundle
 from penstock.errors import BundleError, InputError, ModelError, TransformError
-from penstock.models import lightgbm
-from penstock.transforms import Features, Transform, cast_program
+from penstock.models import MATRIX_KINDS, linear
+from penstock.models.options import ModelOptions
+from penstock.transforms import Features, Transform, cast_plan
+from penstock.transforms.folding import fold
+from penstock.transforms.plan import Plan
+from penstock.transforms.scikit_learn import is_of_scikit_learn
 
 if TYPE_CHECKING:
-    from penstock._core import Executor, Program
+    from penstock._core import Executor
 
 DOCUMENT_FILE = "transforms.json"
 ARRAYS_FILE = "transforms.safetensors"
 
 
 def fitted_features(
-    features: Features | Sequence[Transform] | None, reference: object | None
+    features: Features | Sequence[Transform] | object | None, reference: object | None
 ) -> Features | None:
     """What the caller of build gave, fitted: a list of transforms that are not is fitted on the
-    reference frame.
+    reference frame, and a fitted object of scikit-learn is converted.
 
     TransformError for what is not fitted when there is no such frame, and for a list of transforms that
     are fitted: only their Features know which columns they were fitted on.
     """
     if features is None:
         return None
+    if is_of_scikit_learn(features):
+        return Features.from_scikit_learn(features, reference)
     if not isinstance(features, Features):
         if not isinstance(features, Iterable):
             raise TransformError(
                 f"features= is {features!r} ({type(features).__name__}); expected Features or a list of "
-                f"transforms"
+                f"transforms, or a fitted transformer of scikit-learn"
             )
         given = list(features)
         if any(getattr(transform, "fitted", False) for transform in given):
@@ -88,8 +95,8 @@ def write_features(features: Features) -> dict[str, bytes]:
     }
 
 
-def read_features(bundle: VerifiedBundle) -> Features | None:
-    """The fitted transforms of a bundle; None when it has none.
+def read_features(bundle: VerifiedBundle, *, allow_custom: bool = False) -> Features | None:
+    """The fitted transforms of a bundle; None when it has none. `allow_custom`: as for Features.from_saved.
 
     BundleError or TransformError when unreadable.
     """
@@ -104,19 +111,57 @@ def read_features(bundle: VerifiedBundle) -> Features | None:
         arrays = load_arrays(bundle.files[named.arrays].read())
     except BundleError as error:
         raise BundleError(f"{named.arrays} {error}") from error
-    return Features.from_saved(document, arrays)
+    return Features.from_saved(document, arrays, allow_custom=allow_custom)
 
 
-def make_program(
-    kind: str, executor: Executor, features: Features | None, inputs: Sequence[tuple[str, str]]
-) -> Program | None:
-    """The program from a bundle's columns (`inputs`: name and datatype) to its model's matrix.
+def read_plan(bundle: VerifiedBundle) -> Plan | None:
+    """The plan of a bundle whose files were kept; None where its model takes its own inputs.
 
-    With features, theirs. Without, a LightGBM model's columns are cast to the type of its matrix, and
-    an ONNX model takes its own inputs (None). ModelError when the model does not take one matrix of the
-    features' width.
+    Runs nothing of it, no custom transform either.
     """
-    if features is None and kind != lightgbm.KIND:
+    manifest = bundle.manifest
+    file = bundle.files[manifest.model.file].path
+    columns = [(tensor.name, tensor.datatype) for tensor in manifest.inputs]
+    model = manifest.model
+    return assemble(model.kind, file, model.options, read_features(bundle), columns)[1]
+
+
+def assemble(
+    kind: str, path: str, options: ModelOptions, features: Features | None, inputs: Sequence[tuple[str, str]]
+) -> tuple[Executor, Plan | None]:
+    """The executor of a model's file, and the plan of what feeds it from a bundle's columns.
+
+    Before a linear model, one-hot columns are folded into its coefficients. `options` are of the model's
+    kind; `inputs` and errors as for plan_of.
+    """
+    executor = models.load_executor(kind, path, options)
+    plan = plan_of(kind, executor, features, inputs)
+    if plan is None or kind != linear.KIND or plan.outputs[0].datatype != "FP64":
+        return executor, plan
+    model = linear.read(path)
+    folded, coefficients = fold(plan, model.coefficients)
+    return (executor, plan) if folded is plan else (model.executor(options, coefficients), folded)
+
+
+def passes_matrix(kind: str, executor: Executor, inputs: Sequence[tuple[str, str]]) -> bool:
+    """Whether a matrix of all columns is the model's own: without features, and cast from FP64 to FP64."""
+    return (
+        kind in MATRIX_KINDS
+        and executor.inputs[0][1] == "FP64"
+        and all(datatype == "FP64" for _, datatype in inputs)
+    )
+
+
+def plan_of(
+    kind: str, executor: Executor, features: Features | None, inputs: Sequence[tuple[str, str]]
+) -> Plan | None:
+    """The plan from a bundle's columns (`inputs`: name and datatype) to its model's matrix.
+
+    With features, theirs. Without, the columns of a LightGBM or linear model are cast to the type of its
+    matrix, and an ONNX model takes its own inputs (None). ModelError when the model does not take
+    one matrix of the features' width.
+    """
+    if features is None and kind not in MATRIX_KINDS:
         return None
     if len(executor.inputs) != 1 or len(executor.inputs[0][2]) != 2:
         shapes = ", ".join(f"{name} {datatype} {list(shape)}" for name, datatype, shape in executor.inputs)
@@ -128,5 +173,5 @@ def make_program(
     if shape[1] not in (-1, width):
         raise ModelError(f"The features give {width} columns; the model's input '{name}' takes {shape[1]}.")
     if features is None:
-        return cast_program(inputs, output=name, dtype=datatype)
-    return features.program(output=name, dtype=datatype)
+        return cast_plan(inputs, output=name, dtype=datatype)
+    return features.plan(output=name, dtype=datatype)

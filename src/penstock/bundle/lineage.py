@@ -21,7 +21,7 @@ from penstock.errors import BundleError
 from penstock.models.options import describe_validation
 
 _FIELDS = ("training_data", "parameters", "metrics", "code_revision", "author")
-_PACKAGES = {"lightgbm": ("lightgbm",), "onnx": ("onnx", "onnxruntime")}
+_PACKAGES = {"lightgbm": ("lightgbm",), "linear": ("scikit-learn",), "onnx": ("onnx", "onnxruntime")}
 _GIT_TIMEOUT = 10.0  # seconds
 
 

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock import models
 from penstock.bundle.examples import invent, read_examples
-from penstock.bundle.features import empty_is_missing, make_program, read_features
+from penstock.bundle.features import assemble, empty_is_missing, passes_matrix, read_features
 from penstock.bundle.golden import batch_size, check_golden, warm_up
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
-from penstock.models import lightgbm
 
 if TYPE_CHECKING:
     from penstock._core import Executor, Version
-    from penstock.transforms import Features
+    from penstock.transforms.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,17 @@ def open_bundle(
     limits: Limits = DEFAULT_LIMITS,
     overrides: Mapping[str, Any] | None = None,
     expected: tuple[str, str] | None = None,
+    allow_custom: bool = False,
     progress: Progress | None = None,
 ) -> LoadedBundle:
     """Verifies, loads, checks the golden examples and warms up.
 
     The files are read once, into sealed memory, and everything is loaded from there; until this
     returns, a bundle takes its size in memory beside the loaded model. `overrides` replace options of
-    its model. `expected` are the name and version that it must have. Raises NotFoundError for no such
-    folder; BundleError, ModelError, TransformError, ConfigError or GoldenError (one line, with the
-    version's name) for what cannot be served.
+    its model. `expected` are the name and version that it must have. `allow_custom` lets its custom
+    transforms run, which are code of whoever built it; without, RefusedError where it has any. Raises
+    NotFoundError for no such folder; BundleError, ModelError, TransformError, ConfigError or GoldenError
+    (one line, with the version's name) for what cannot be served.
     """
     with verify_bundle(path, limits=limits, expected=expected, keep=True, progress=progress) as bundle:
         manifest = bundle.manifest
@@ -58,20 +58,19 @@ def open_bundle(
         with _about(manifest.label):
             tell(f"{manifest.label}: loading {manifest.model.file}")
             options = manifest.model.options.replaced(overrides, manifest.model.kind)
-            executor = models.load_executor(
-                manifest.model.kind, bundle.files[manifest.model.file].path, options
-            )
-            features = read_features(bundle)
+            features = read_features(bundle, allow_custom=allow_custom)
             missing = [tensor.name for tensor in manifest.inputs if tensor.empty_is_missing]
             _compare_missing(missing, empty_is_missing(features))
+            columns = [(tensor.name, tensor.datatype) for tensor in manifest.inputs]
+            file = bundle.files[manifest.model.file].path
+            executor, plan = assemble(manifest.model.kind, file, options, features, columns)
             core = make_version(
                 manifest.name,
                 manifest.version,
                 bundle.digest,
-                kind=manifest.model.kind,
                 executor=executor,
-                features=features,
-                columns=[(tensor.name, tensor.datatype) for tensor in manifest.inputs],
+                plan=plan,
+                matrix_passthrough=features is None and passes_matrix(manifest.model.kind, executor, columns),
                 empty_is_missing=missing,
                 max_rows=manifest.max_rows,
             )
@@ -86,17 +85,13 @@ def make_version(
     version: str,
     digest: str,
     *,
-    kind: str,
     executor: Executor,
-    features: Features | None,
-    columns: Sequence[tuple[str, str]],
+    plan: Plan | None,
+    matrix_passthrough: bool,
     empty_is_missing: Sequence[str],
     max_rows: int,
 ) -> Version:
-    """The core's version of these parts; `columns` as for make_program.
-
-    ModelError when they do not fit together.
-    """
+    """The core's version of what assemble() gave. ModelError when the parts do not fit together."""
     from penstock._core import Version
 
     try:
@@ -105,11 +100,8 @@ def make_version(
             version=version,
             digest=digest,
             executor=executor,
-            program=make_program(kind, executor, features, columns),
-            # Casting FP64 to FP64 changes nothing, so a matrix of all columns needs no detour over columns.
-            matrix_passthrough=kind == lightgbm.KIND
-            and features is None
-            and all(datatype == "FP64" for _, datatype in columns),
+            program=None if plan is None else plan.program(),
+            matrix_passthrough=matrix_passthrough,
             empty_is_missing=empty_is_missing,
             max_rows=max_rows,
         )

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from penstock.errors import BundleError
-from penstock.models import lightgbm, onnx
+from penstock.models import lightgbm, linear, onnx
 from penstock.models.options import describe_validation
 
 FILE = "bundle.json"
@@ -87,6 +87,14 @@ class LightgbmModel(_Record):
     kind: Literal["lightgbm"]
     file: str
     options: lightgbm.Options
+
+
+class LinearModel(_Record):
+    """Coefficients, intercepts and a link, as safetensors."""
+
+    kind: Literal["linear"]
+    file: str
+    options: linear.Options
 
 
 class OnnxModel(_Record):
@@ -166,7 +174,7 @@ class Manifest(_Record):
     name: str
     version: str
     created: str
-    model: Annotated[LightgbmModel | OnnxModel, Field(discriminator="kind")]
+    model: Annotated[LightgbmModel | LinearModel | OnnxModel, Field(discriminator="kind")]
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
     transforms: Transforms | None

@@ -1,22 +1,24 @@
 """The oracle of a build: what the model's own library answers, for the compiled path to be held against.
 
-It shares nothing with that path but the fitted transforms: lightgbm's Booster and onnxruntime's
-InferenceSession run the model here, on the features of the examples as they were given.
+It shares nothing with that path but the fitted transforms: lightgbm's Booster, onnxruntime's
+InferenceSession or the fitted estimator itself run the model here, on the features of the examples as they
+were given.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from penstock import frames
-from penstock.bundle.examples import Array, Arrays
+from penstock.bundle.examples import DTYPES, Array, Arrays
 from penstock.bundle.golden import first_difference
 from penstock.bundle.manifest import Manifest, Tensor, Tolerance
-from penstock.errors import GoldenError
-from penstock.models import PreparedModel, lightgbm, onnx
+from penstock.errors import GoldenError, InputError
+from penstock.models import MATRIX_KINDS, PreparedModel, lightgbm, linear, onnx
 from penstock.transforms import Features
 
 # LightGBM adds the same numbers in the same order, whoever calls it.
@@ -33,16 +35,19 @@ class _Library(Protocol):
 def oracle_of(
     model: PreparedModel, features: Features | None, examples: object, given: Arrays, manifest: Manifest
 ) -> Oracle | None:
-    """What answers will be compared with; None for an ONNX model that keeps its own inputs.
+    """What answers will be compared with; None for an ONNX model that keeps its own inputs, and for a linear
+    model that comes as a file, which no other library runs.
 
     `given` are the `examples` in the datatypes of the inputs, missing strings as None. InputError where a
     transform refuses them.
     """
-    if features is None and model.kind != lightgbm.KIND:
+    if features is None and model.kind not in MATRIX_KINDS:
+        return None
+    if model.kind == linear.KIND and model.estimator is None:
         return None
     library = _LIBRARIES[model.kind](model)
     if features is None:
-        columns = [given[tensor.name].astype(np.float64) for tensor in manifest.inputs]
+        columns = [given[tensor.name].astype(DTYPES[library.datatype]) for tensor in manifest.inputs]
         return Oracle(library, np.column_stack(columns), given, manifest)
     # A frame goes in as it is. What other forms mean (a matrix, nested lists) is settled by `given`.
     frame = given if isinstance(examples, (Mapping, np.ndarray)) else examples
@@ -61,8 +66,8 @@ class Oracle:
     def compare(self, answers: Arrays, size: int, tolerance: Tolerance) -> None:
         """GoldenError where `answers`, given for `size` rows at a time, are not the library's own.
 
-        LightGBM's must be equal to 1e-12, ONNX Runtime's to `tolerance`. NumPy has no BF16, so outputs of
-        that type are left out.
+        LightGBM's must be equal to 1e-12, those of others to `tolerance`. NumPy has no BF16, so outputs of
+        that type are left out. InputError where the library refuses the examples.
         """
         outputs = [tensor for tensor in self._manifest.outputs if tensor.datatype != "BF16"]
         rows = len(self._matrix)
@@ -149,8 +154,40 @@ class _OnnxRuntime:
         return {name: _bytes(np.asarray(answer)) for name, answer in zip(names, answers, strict=True)}
 
 
+class _ScikitLearn:
+    """The fitted estimator: the second of two classes' probabilities, all of more, or `predict`."""
+
+    name = "scikit-learn"
+
+    def __init__(self, model: PreparedModel) -> None:
+        self._estimator = cast(Any, model.estimator)
+        self.datatype: str = cast(linear.Options, model.options).datatype
+
+    def predict(self, matrix: Array, outputs: Sequence[Tensor]) -> Arrays:
+        # From FP32 it would compute in FP32, where the bundle does not.
+        features = matrix.astype(np.float64)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="X does not have valid feature names")
+                if hasattr(self._estimator, "classes_"):
+                    answers = self._estimator.predict_proba(features)
+                    if answers.shape[1] == 2:
+                        answers = answers[:, 1]
+                else:
+                    answers = self._estimator.predict(features)
+        except ValueError as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            hint = " Put an Impute among the features." if "NaN" in reason else ""
+            raise InputError(
+                f"{type(self._estimator).__name__} refuses the features of the examples: {reason}.{hint}"
+            ) from error
+        shape = [size if size >= 0 else len(matrix) for size in outputs[0].shape]
+        return {outputs[0].name: np.asarray(answers, np.float64).reshape(shape)}
+
+
 _LIBRARIES: dict[str, Callable[[PreparedModel], _Library]] = {
     lightgbm.KIND: _Lightgbm,
+    linear.KIND: _ScikitLearn,
     onnx.KIND: _OnnxRuntime,
 }
 

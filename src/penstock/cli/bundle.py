@@ -31,7 +31,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 )
 def build(
     model: Annotated[
-        Path, typer.Option("--model", metavar="FILE", help="A LightGBM text file or an ONNX file.")
+        Path, typer.Option("--model", metavar="FILE", help="The file of a LightGBM, linear or ONNX model.")
     ],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The model's name.")],
     version: Annotated[str, typer.Option("--version", metavar="VERSION", help="The version's name.")],
@@ -111,10 +111,20 @@ def build(
 
 
 @app.command("inspect", epilog="Example: penstock bundle inspect repository/delay/3")
-def inspect(bundle: Folder, json: options.Json = False) -> None:
+def inspect(
+    bundle: Folder,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Show instead what runs between a request's columns and the model."),
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """Show what a bundle is: model, inputs, outputs, transforms, lineage, files. Its files are verified on
     the way.
     """
+    if plan:
+        _show_plan(bundle, json=json)
+        return
     found = _verified(bundle)
     if json:
         print_json({"path": str(bundle), "digest": found.digest} | found.manifest.model_dump(mode="json"))
@@ -126,15 +136,18 @@ def inspect(bundle: Folder, json: options.Json = False) -> None:
 def verify(
     bundle: Folder,
     run: Annotated[bool, typer.Option("--run", help="Also load it and check its golden examples.")] = False,
+    allow_custom: options.AllowCustom = False,
     json: options.Json = False,
 ) -> None:
     """Check a bundle: its manifest, and the size and SHA-256 of each of its files."""
+    if allow_custom and not run:
+        raise typer.BadParameter("it is for --run", param_hint="--allow-custom-transforms")
     found = _verified(bundle)
     if run:
         from penstock.bundle.loading import open_bundle
 
         with step(f"loading {found.manifest.label}") as progress:
-            open_bundle(bundle, progress=progress)
+            open_bundle(bundle, allow_custom=allow_custom, progress=progress)
     golden = found.manifest.golden.rows if run and found.manifest.golden is not None else 0
     if json:
         print_json(
@@ -189,6 +202,23 @@ def unpack(
         typer.echo(str(path))
 
 
+def _show_plan(bundle: Path, *, json: bool) -> None:
+    from penstock.bundle.features import read_plan
+    from penstock.bundle.verify import verify_bundle
+    from penstock.transforms.plan_text import plan_document, plan_lines
+
+    with step(f"verifying {bundle}") as progress:
+        found = verify_bundle(bundle, keep=True, progress=progress)
+    with found:
+        plan = read_plan(found)
+    if json:
+        print_json({"path": str(bundle), "digest": found.digest, "plan": plan and plan_document(plan)})
+    elif plan is None:
+        typer.echo(f"{found.manifest.label} has no plan: its model takes the request's tensors as they are.")
+    else:
+        typer.echo("\n".join([f"{found.manifest.label}", *plan_lines(plan)]))
+
+
 def _verified(bundle: Path) -> VerifiedBundle:
     from penstock.bundle.verify import verify_bundle
 
@@ -230,6 +260,8 @@ def _overview(bundle: VerifiedBundle) -> None:
     if steps := _transforms(bundle):
         typer.echo()
         print_table(("transform", "columns", "parameters"), steps)
+    for code in _custom_code(bundle):
+        typer.echo(f"\n{code}")
     typer.echo()
     files = [(name, f"{entry.bytes:,}", entry.sha256) for name, entry in sorted(manifest.files.items())]
     print_table(("file", "bytes", "sha-256"), files)
@@ -249,12 +281,32 @@ def _transforms(bundle: VerifiedBundle) -> list[Sequence[str]]:
         for entry in json.loads((bundle.path / named.document).read_bytes())["transforms"]:
             parameters = {name: from_json(value) for name, value in entry["parameters"].items()}
             columns = parameters.pop("columns")
+            if entry["kind"] == "custom":  # its source is shown by itself
+                parameters["function"] = parameters["function"]["name"]
             rows.append((str(entry["kind"]), _shown(columns), _pairs(parameters)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{bundle.path}: {named.document} cannot be read as transforms: {error!r}"
         ) from error
     return rows
+
+
+def _custom_code(bundle: VerifiedBundle) -> list[str]:
+    """What each custom transform would run, to be read before it is allowed. Runs nothing of it."""
+    named = bundle.manifest.transforms
+    if named is None:
+        return []
+    import json
+
+    from penstock.transforms.saved import from_json
+    from penstock.transforms.scalar_function import ScalarFunction
+
+    document = json.loads((bundle.path / named.document).read_bytes())
+    return [
+        ScalarFunction.from_saved(from_json(entry["parameters"]["function"])).text
+        for entry in document["transforms"]
+        if entry["kind"] == "custom"
+    ]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -22,6 +22,12 @@ Timeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="How long to wait for an answer.")
 ]
 Repository = Annotated[Path, typer.Option("--repository", metavar="DIR", help="The repository's folder.")]
+AllowCustom = Annotated[
+    bool,
+    typer.Option(
+        "--allow-custom-transforms", help="Run the bundle's custom transforms: code of whoever built it."
+    ),
+]
 
 DEFAULT_SERVER = "localhost:8001"
 DEFAULT_REPOSITORY = Path("repository")

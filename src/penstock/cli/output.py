@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from penstock.progress import Advance, bar
+
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
@@ -54,12 +56,8 @@ def step(what: str) -> Iterator[Callable[[str], None]]:
     yield lines.tell
 
 
-# Told how far a long step has come, out of the total that it was opened with.
-Progress = Callable[[int], None]
-
-
 @contextmanager
-def progress(what: str, total: int | None, unit: str, *, results_on_stdout: bool) -> Iterator[Progress]:
+def progress(what: str, total: int | None, unit: str, *, results_on_stdout: bool) -> Iterator[Advance]:
     """A progress bar on stderr where that is a terminal, elsewhere a plain line every few seconds.
 
     Nothing where the results show on that terminal meanwhile: the bar would be drawn into them.
@@ -68,20 +66,8 @@ def progress(what: str, total: int | None, unit: str, *, results_on_stdout: bool
         yield lambda done: None
         return
     if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} " + unit),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+        with bar(what, total, unit) as advance:
+            yield advance
         return
     of = f" of {total:,}" if total else ""
     lines = _Lines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -44,6 +44,7 @@ def predict(
     ],
     server: options.Server = options.DEFAULT_SERVER,
     local: Annotated[bool, typer.Option("--local", help="Run in this process, without a server.")] = False,
+    allow_custom_transforms: options.AllowCustom = False,
     repository: Annotated[
         Path, typer.Option("--repository", metavar="DIR", help="The repository's folder, for --local.")
     ] = options.DEFAULT_REPOSITORY,
@@ -63,8 +64,23 @@ def predict(
         Format | None, typer.Option("--format", help="The format of FILE, where its name does not say it.")
     ] = None,
     batch_rows: Annotated[
-        int, typer.Option("--batch-rows", metavar="N", min=1, help="The most rows in one request.")
-    ] = BATCH_ROWS,
+        int | None,
+        typer.Option(
+            "--batch-rows",
+            metavar="N",
+            min=1,
+            help=f"The most rows at a time; without it, {BATCH_ROWS} in a request, more with --local.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="N",
+            min=1,
+            help="Threads, for --local; without it, as many as the cores that there are.",
+        ),
+    ] = None,
     timeout: options.Timeout = 60.0,
     json: options.Json = False,
 ) -> None:
@@ -85,9 +101,9 @@ def predict(
     began = perf_counter()
     with (
         tables.opened(file, kind) as source,
-        _local(model, version, repository)
+        _local(model, version, repository, allow_custom_transforms, threads, batch_rows)
         if local
-        else _remote(model, version, server, timeout) as predictor,
+        else _remote(model, version, server, timeout, batch_rows or BATCH_ROWS) as predictor,
     ):
         kept = sinks.Collected()
         with (
@@ -99,9 +115,8 @@ def predict(
                 results_on_stdout=output is None and not json,
             ) as advance,
         ):
-            limit = min(batch_rows, predictor.limit or batch_rows)
             rows = 0
-            for outputs in _predicted(predictor, source, file, limit):
+            for outputs in predictor.run(_batches(predictor, source), file):
                 sink.write(outputs)
                 rows += len(next(iter(outputs.values()), ()))
                 advance(source.position())
@@ -123,56 +138,58 @@ def predict(
 
 def _check_use(context: typer.Context, local: bool) -> None:
     """An option that would be passed over in silence is wrong use."""
-    odd = ("server", "timeout") if local else ("repository",)
+    odd = ("server", "timeout") if local else ("repository", "allow_custom_transforms", "threads")
     for name in odd:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise typer.BadParameter(
-                f"it is for {'a server, not for --local' if local else '--local'}", param_hint=f"--{name}"
+                f"it is for {'a server, not for --local' if local else '--local'}",
+                param_hint=f"--{name.replace('_', '-')}",
             )
 
 
-def _predicted(predictor: Predictor, source: Source, file: str, limit: int) -> Iterator[Mapping[str, Any]]:
-    """The outputs of each batch."""
-    before = 0
-    for batch in source.batches(limit, [spec.name for spec in predictor.inputs]):
-        columns = source.typed(batch, predictor.inputs)
-        try:
-            outputs = predictor.run(columns)
-        except InputError as error:
-            if not before:
-                raise
-            raise InputError(f"{file}, counting rows from {before:,}: {error}") from error
-        yield outputs
-        before += len(next(iter(outputs.values()), ()))
+def _batches(predictor: Predictor, source: Source) -> Iterator[Columns]:
+    names = [spec.name for spec in predictor.inputs]
+    for batch in source.batches(predictor.limit, names):
+        yield source.typed(batch, predictor.inputs)
 
 
 @dataclass(slots=True)
 class Predictor:
-    """A model that is ready to run, here or on a server. `limit` is the most rows at a time, 0 for any
-    number.
+    """A model that is ready to run, here or on a server. `limit` is the most rows of a batch.
+
+    `run` takes the batches and the name of their file, and gives the outputs of each, in order.
     """
 
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
     limit: int
-    run: Callable[[Columns], Mapping[str, Any]]
+    run: Callable[[Iterator[Columns], str], Iterator[Mapping[str, Any]]]
     version: str = ""
     digest: str = ""
 
 
 @contextmanager
-def _remote(model: str, version: str, server: str, timeout: float) -> Iterator[Predictor]:
+def _remote(model: str, version: str, server: str, timeout: float, batch_rows: int) -> Iterator[Predictor]:
     remedy = ", --local predicts without one"
     with options.connected(server, timeout, remedy) as client:
 
-        def run(columns: Columns) -> Mapping[str, Any]:
-            result = client.infer(model, columns, version=predictor.version or version)
-            predictor.version, predictor.digest = result.version, result.digest or predictor.digest
-            return result
+        def run(batches: Iterator[Columns], file: str) -> Iterator[Mapping[str, Any]]:
+            before = 0
+            for columns in batches:
+                try:
+                    result = client.infer(model, columns, version=predictor.version or version)
+                except InputError as error:
+                    if not before:
+                        raise
+                    raise InputError(f"{file}, counting rows from {before:,}: {error}") from error
+                predictor.version, predictor.digest = result.version, result.digest or predictor.digest
+                yield result
+                before += len(next(iter(result.values()), ()))
 
         metadata = client.model_metadata(model, version)
-        predictor = Predictor(metadata.inputs, metadata.outputs, _limit(client, model, version), run)
+        limit = min(batch_rows, _limit(client, model, version) or batch_rows)
+        predictor = Predictor(metadata.inputs, metadata.outputs, limit, run)
         yield predictor
 
 
@@ -186,18 +203,33 @@ def _limit(client: Client, model: str, version: str) -> int:
 
 
 @contextmanager
-def _local(model: str, version: str, repository: Path) -> Iterator[Predictor]:
+def _local(
+    model: str,
+    version: str,
+    repository: Path,
+    allow_custom: bool,
+    threads: int | None,
+    batch_rows: int | None,
+) -> Iterator[Predictor]:
     folder = _folder(model, version, repository)
     from penstock import load
     from penstock.client import TensorSpec
+    from penstock.scoring import BLOCK_ROWS
 
-    runner = load(folder)
+    runner = load(folder, allow_custom=allow_custom)
     manifest = runner.manifest
+    limit = batch_rows or BLOCK_ROWS
     inputs, outputs = (
         [TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors]
         for tensors in (manifest.inputs, manifest.outputs)
     )
-    yield Predictor(inputs, outputs, manifest.max_rows, runner.predict, manifest.version, runner.digest)
+
+    def run(batches: Iterator[Columns], file: str) -> Iterator[Mapping[str, Any]]:
+        with closing(runner.score(batches, threads=threads, block_rows=limit)) as answers:
+            for _, answered in answers:
+                yield answered
+
+    yield Predictor(inputs, outputs, limit, run, manifest.version, runner.digest)
 
 
 def _refuse_path(model: str) -> None:

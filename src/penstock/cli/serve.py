@@ -59,6 +59,13 @@ def serve(
             "--allow-load-unload/--refuse-load-unload", help="Let callers load and unload versions."
         ),
     ] = None,
+    allow_custom_transforms: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-custom-transforms/--refuse-custom-transforms",
+            help="Run the bundles' custom transforms: code of whoever built them.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Serve a repository's bundles over gRPC.
@@ -74,6 +81,7 @@ def serve(
         "repository.path": None if repository is None else str(repository),
         "repository.watch": watch,
         "repository.allow_load_unload": allow_load_unload,
+        "repository.allow_custom_transforms": allow_custom_transforms,
         "server.host": host,
         "server.port": port,
         "server.unix_socket": None if unix_socket is None else str(unix_socket),

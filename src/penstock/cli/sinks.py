@@ -16,14 +16,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from penstock.cli.tables import pyarrow
 from penstock.errors import PenstockError
 from penstock.frames import DATATYPES
+from penstock.parquet import pyarrow
 
 if TYPE_CHECKING:
     from penstock.client import TensorSpec
 
 Array = np.ndarray[Any, Any]
+
+# Of Parquet: with fewer rows in a group the file is larger and slower to read, more of them need memory here.
+GROUP_ROWS = 1 << 17
 
 
 class Sink:
@@ -34,6 +37,8 @@ class Sink:
         self._kind = kind
         self._begun = False
         self._writer: Any = None
+        self._held: list[Any] = []  # tables that do not fill a group of rows yet
+        self._rows = 0
 
     def write(self, outputs: Mapping[str, Array]) -> None:
         """Appends a batch of outputs, all with the same number of rows."""
@@ -78,11 +83,21 @@ class Sink:
         )
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._stream, table.schema)
-        self._writer.write_table(table)
+        self._held.append(table)
+        self._rows += len(table)
+        if self._rows >= GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        arrow, _ = pyarrow("writing")
+        held, self._held, self._rows = self._held, [], 0
+        self._writer.write_table(arrow.concat_tables(held), row_group_size=GROUP_ROWS)
 
     def close(self) -> None:
         """Completes the table."""
         if self._writer is not None:
+            if self._held:
+                self._write_group()
             self._writer.close()
         elif self._kind == "json":
             self._stream.write(b"\n]\n" if self._begun else b"[]\n")

@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from penstock.errors import InputError, NotFoundError, PenstockError
+from penstock import parquet
+from penstock.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from penstock.client.answers import TensorSpec
@@ -232,36 +232,17 @@ def _columns_of_json(path: str, data: bytes) -> dict[str, list[Any]]:
 
 
 def _parquet(path: str, stream: IO[bytes]) -> Source:
-    arrow, parquet = pyarrow("reading")
-    try:
-        file = parquet.ParquetFile(stream)
-    except arrow.ArrowException as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from error
-    present = set(file.schema_arrow.names)
+    arrow, _ = parquet.pyarrow("reading")
+    file = parquet.parquet_file(path, stream)
     read = 0
 
     def batches(rows: int, wanted: Sequence[str]) -> Iterator[Columns]:
         nonlocal read
-        columns = [name for name in wanted if name in present]
-        # Without any wanted column, all of them: the model may take one matrix, or the error should name what
-        # came.
-        for batch in file.iter_batches(batch_size=rows, columns=columns or None):
+        for batch in file.read(rows, wanted, True):
             read += batch.num_rows
             yield arrow.Table.from_batches([batch])
 
-    return Source(batches, file.metadata.num_rows, "rows", lambda: read)
-
-
-def pyarrow(doing: str) -> tuple[ModuleType, ModuleType]:
-    """pyarrow and pyarrow.parquet. PenstockError says what to install where they are missing."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise PenstockError(
-            f"{doing} Parquet needs pyarrow: pip install pyarrow (or penstock[demo], which has it)"
-        ) from error
-    return pyarrow, pyarrow.parquet
+    return Source(batches, file.rows, "rows", lambda: read)
 
 
 def read_all(path: Path) -> Columns:

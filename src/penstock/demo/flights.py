@@ -17,20 +17,27 @@ import pandas as pd
 from penstock.errors import NotFoundError
 
 LATE_MINUTES = 15
-STRINGS = ["carrier", "origin", "dest", "engine"]
-INTEGERS = ["minute_of_day", "weekday", "distance"]
+STRINGS = ["scheduled", "carrier", "origin", "dest", "engine"]
 WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
 PLANE = ["plane_age", "seats"]
-COLUMNS = [*STRINGS, *INTEGERS, "dep_delay", *WEATHER, *PLANE]
+# Destinations that the register of airports lacks: latitude and longitude.
+CARIBBEAN = {
+    "BQN": [18.4949, -67.1294],
+    "PSE": [18.0083, -66.5630],
+    "SJU": [18.4394, -66.0018],
+    "STT": [18.3373, -64.9734],
+}
+COLUMNS = [*STRINGS, "dep_delay", *WEATHER, *PLANE]
 
 
 @dataclass(frozen=True)
 class Departures:
     """Departures in the order of their schedule, one row each under one index.
 
-    `frame` holds COLUMNS: STRINGS as text (`engine` is missing where no register has the aircraft), INTEGERS
-    as int64, the rest as float64 with NaN for missing. `outcome` is the arrival delay in minutes. `flight`
-    names the flight for people, and its `month`. `dropped` counts what the tables hold and this does not.
+    `frame` holds COLUMNS: STRINGS as text (`scheduled` in UTC, as 2013-01-01T10:15:00Z; `engine` is missing
+    where no register has the aircraft), the rest as float64 with NaN for missing. `outcome` is the arrival
+    delay in minutes. `flight` names the flight for people, and its `month`. `dropped` counts what the tables
+    hold and this does not.
     """
 
     frame: pd.DataFrame
@@ -69,24 +76,30 @@ def load() -> Departures:
     joined = flights.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
     joined = joined.merge(planes, on="tailnum", how="left", validate="many_to_one")
     date = pd.to_datetime(joined[["year", "month", "day"]])
-    joined["minute_of_day"] = joined["hour"] * 60 + joined["minute"]
-    joined["weekday"] = date.dt.day_of_week.astype("int64")
+    minute = joined["minute"].map("{:02d}".format)
+    joined["scheduled"] = joined["time_hour"].str.removesuffix("00:00Z") + minute + ":00Z"
     joined["plane_age"] = joined["year"] - joined["built"]
 
     frame = joined[COLUMNS].copy()
     numbers = ["dep_delay", *WEATHER, *PLANE]
     frame[numbers] = frame[numbers].astype("float64")
-    frame[INTEGERS] = frame[INTEGERS].astype("int64")
     flight = pd.DataFrame(
         {
             "month": joined["month"],
             "date": date.dt.strftime("%Y-%m-%d"),
-            "scheduled": joined["hour"].map("{:02d}".format) + ":" + joined["minute"].map("{:02d}".format),
+            "scheduled": joined["hour"].map("{:02d}".format) + ":" + minute,
             "number": joined["carrier"] + joined["flight"].astype(str),
             "route": joined["origin"] + "-" + joined["dest"],
         }
     )
     return Departures(frame, joined["arr_delay"].rename("delay_minutes"), flight, dropped)
+
+
+def airports() -> dict[str, list[float]]:
+    """Latitude and longitude of each airport by its code, in degrees."""
+    table = read("airports.csv")
+    known = dict(zip(table["faa"], table[["lat", "lon"]].to_numpy().tolist(), strict=True))
+    return known | CARIBBEAN
 
 
 def read(name: str) -> pd.DataFrame:

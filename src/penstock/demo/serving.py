@@ -21,6 +21,7 @@ SETTINGS = """[repository]
 path = {path}
 watch = true
 watch_interval_s = 0.2
+allow_custom_transforms = true
 
 [models.delay]
 policy = "all"

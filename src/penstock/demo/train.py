@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import warnings
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ REPOSITORY = Path(".demo/repository")
 HOLDOUT = (9, 12)  # September to December: later than what any version was trained on
 MINUTES_OUTPUT = "delay_minutes"
 EXAMPLES = 32
-NUMBERS = ["dep_delay", "distance", "precip", *(name for name in flights.WEATHER if name != "precip")]
-NUMBERS += flights.PLANE
+NUMBERS = ["dep_delay", *(name for name in flights.WEATHER if name != "precip"), *flights.PLANE]
+CLOCK = "America/New_York"
+SOMEWHERE = [39.83, -98.58]  # the middle of the United States, for an airport that nobody knows
 
 
 @dataclass(frozen=True)
@@ -89,28 +91,65 @@ def prepare(repository: Path = REPOSITORY) -> Path:
     return repository
 
 
+def wind_on_route(
+    wind_dir: float, wind_speed: float, lat: float, lon: float, to_lat: float, to_lon: float
+) -> tuple[float, float]:
+    """Headwind, and crosswind from the right, of an aircraft that sets out on the great circle; in mph.
+
+    `wind_dir` is where the wind comes from, in degrees from north; NaN where there is no observation.
+    """
+    here, there = math.radians(lat), math.radians(to_lat)
+    east = math.radians(to_lon - lon)
+    course = math.atan2(
+        math.sin(east) * math.cos(there),
+        math.cos(here) * math.sin(there) - math.sin(here) * math.cos(there) * math.cos(east),
+    )
+    angle = math.radians(wind_dir) - course
+    return wind_speed * math.cos(angle), wind_speed * math.sin(angle)
+
+
+def route_features() -> list[t.Transform]:
+    """From the airports' codes: how far it is, and the wind on the way. Callers send none of that."""
+    ends = ["from_0", "from_1", "to_0", "to_1"]  # latitude and longitude of both
+    return [
+        t.Copy(["origin", "dest"], ["from", "to"]),
+        t.EmbeddingLookup(["from", "to"], flights.airports(), unknown=SOMEWHERE),
+        t.Custom(["wind_dir", "wind_speed", *ends], wind_on_route, ["headwind", "crosswind"], keep=True),
+        t.Haversine(ends, "mi", name="distance"),
+    ]
+
+
 def delay_features() -> t.Features:
     """For trees: numbers as they are, a missing one left missing, since LightGBM learns where to send it."""
     return t.Features(
         [
-            t.Select([name for name in NUMBERS if name != "precip"] + ["weekday"]),
+            t.DateParts("scheduled", ["minute_of_day", "weekday"], time_zone=CLOCK),
+            t.Cyclic("scheduled_minute_of_day", period=24 * 60),
+            *route_features(),
+            t.Select(NUMBERS),
             t.Log1p("precip"),
-            t.Cyclic("minute_of_day", period=24 * 60),
+            t.Cross(["carrier", "origin"], name="operation", keep=True),
+            t.TargetEncode(["operation", "dest"]),
             t.OneHot(["carrier", "origin"]),
-            t.Ordinal(["dest", "engine"], unknown="value", unknown_value=-1.0),
+            t.Ordinal("engine", unknown="value", unknown_value=-1.0),
         ]
     )
 
 
 def minutes_features() -> t.Features:
     """For a network: nothing missing, all of one scale."""
+    numbers = [*NUMBERS, "precip", "headwind", "crosswind", "distance"]
     return t.Features(
         [
+            t.DateParts("scheduled", ["minute_of_day", "weekday"], time_zone=CLOCK),
+            t.Cyclic("scheduled_minute_of_day", period=24 * 60),
+            t.Cyclic("scheduled_weekday", period=7),
+            *route_features(),
             t.Log1p("precip"),
-            t.Impute(NUMBERS, "median"),
-            t.Standardize(NUMBERS),
-            t.Cyclic("minute_of_day", period=24 * 60),
-            t.Cyclic("weekday", period=7),
+            t.Impute(numbers, "median"),
+            t.Standardize(numbers),
+            t.Clip(numbers, -6.0, 6.0),
+            t.FrequencyEncode("dest"),
             t.OneHot(["carrier", "origin", "engine"]),
         ]
     )
@@ -120,8 +159,8 @@ def build_delay(
     repository: Path, version: str, period: Period, training: Departures, holdout: Departures
 ) -> None:
     """LightGBM: the probability of an arrival more than LATE_MINUTES late."""
-    features = delay_features().fit(training.frame, training.late)
-    matrix = features.transform(training.frame)
+    features = delay_features()
+    matrix = features.fit_transform(training.frame, training.late)
     data = lightgbm.Dataset(matrix, training.late.to_numpy(), feature_name=features.output_names)
     booster = lightgbm.train(PARAMETERS, data, num_boost_round=ROUNDS)
     probability = booster.predict(features.transform(holdout.frame), num_threads=1)
@@ -197,7 +236,7 @@ def examples(holdout: Departures) -> Any:
 def predict(folder: Path, frame: Any) -> NDArray[np.float64]:
     """What LightGBM's own Python package answers for a bundle of this demo: the server has no part in it."""
     with verify_bundle(folder, keep=True) as bundle:
-        features = read_features(bundle)
+        features = read_features(bundle, allow_custom=True)
         booster = lightgbm.Booster(model_file=str(folder / bundle.manifest.model.file))
     assert features is not None
     return np.asarray(booster.predict(features.transform(frame), num_threads=1))

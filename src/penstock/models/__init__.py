@@ -1,7 +1,7 @@
 """The models that a bundle can hold.
 
 `prepare` turns what a user hands to `penstock.build` into the model's file; `load_executor` turns that
-file into an executor. One module a kind: `lightgbm`, `onnx`. A new kind is a module with `KIND`,
+file into an executor. One module a kind: `lightgbm`, `linear`, `onnx`. A new kind is a module with `KIND`,
 `Options`, `recognizes`, `prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class in
 penstock.bundle.manifest.
 """
@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.errors import ModelError, NotFoundError
-from penstock.models import lightgbm, onnx
+from penstock.models import lightgbm, linear, onnx
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
 
 if TYPE_CHECKING:
     from penstock._core import Executor
 
-__all__ = ["PreparedModel", "load_executor", "prepare"]
+__all__ = ["MATRIX_KINDS", "PreparedModel", "load_executor", "prepare"]
 
-_ACCEPTED = "a LightGBM Booster or its text file, an ONNX file, its bytes or a ModelProto"
+# Models of one matrix whose columns have names: what callers send are the columns. An ONNX model has inputs
+# of its own.
+MATRIX_KINDS = frozenset({lightgbm.KIND, linear.KIND})
+_ACCEPTED = (
+    "a LightGBM Booster or its text file, a fitted linear estimator of scikit-learn, an ONNX file, its bytes "
+    "or a ModelProto"
+)
 
 
 class _Kind(Protocol):
@@ -35,7 +41,8 @@ class _Kind(Protocol):
     def load(self, path: str, options: ModelOptions) -> Executor: ...
 
 
-_KINDS: dict[str, _Kind] = {lightgbm.KIND: lightgbm, onnx.KIND: onnx}
+# In the order in which a file is shown to them: the mark of ONNX is one byte, which others may begin with.
+_KINDS: dict[str, _Kind] = {lightgbm.KIND: lightgbm, linear.KIND: linear, onnx.KIND: onnx}
 
 
 def prepare(model: object, options: Mapping[str, Any] | None = None) -> PreparedModel:
@@ -58,8 +65,8 @@ def prepare(model: object, options: Mapping[str, Any] | None = None) -> Prepared
     if any(base.__module__.split(".")[0] == "sklearn" for base in kind.__mro__):
         raise ModelError(
             f"A scikit-learn {kind.__name__} cannot be put in a bundle as it is. Convert it with "
-            f"skl2onnx.to_onnx and pass the result; or, where its last step is a LightGBM model, pass it as "
-            f"model= and its other steps as penstock.transforms in features=."
+            f"skl2onnx.to_onnx and pass the result; or train a LightGBM model or one of "
+            f"{', '.join(linear.ESTIMATORS)}, alone or as the last step of a Pipeline."
         )
     raise ModelError(f"model is a {kind.__module__}.{kind.__qualname__}. Expected {_ACCEPTED}.")
 
@@ -86,4 +93,7 @@ def _prepare_bytes(content: bytes, source: str, options: dict[str, Any]) -> Prep
     for module in _KINDS.values():
         if module.recognizes(content):
             return module.prepare_file(content, source, options)
-    raise ModelError(f"{source} holds neither a LightGBM text model nor an ONNX model. Expected {_ACCEPTED}.")
+    raise ModelError(
+        f"{source} holds neither a LightGBM text model nor an ONNX model nor a linear model's file. "
+        f"Expected {_ACCEPTED}."
+    )

@@ -75,6 +75,7 @@ def prepare_file(content: bytes, source: str, options: dict[str, Any]) -> Prepar
         content=content,
         options=Options.of(options, "LightGBM"),
         feature_names=names,
+        named=names != tuple(f"Column_{i}" for i in range(width)),
     )
 
 

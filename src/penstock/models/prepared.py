@@ -16,3 +16,5 @@ class PreparedModel:
     content: bytes
     options: ModelOptions
     feature_names: tuple[str, ...] | None  # of its columns, in order; None where the file names none
+    named: bool = True  # False: trained on a bare matrix, and the names are its library's invention
+    estimator: object | None = None  # what the file was made from, where no library reads the file

@@ -14,9 +14,13 @@ from penstock.repository.states import Loaded
 class BundleLoader:
     """Loads bundles. Called from several threads at once."""
 
-    def __init__(self, limits: Limits, settings: Callable[[str], ModelSection]) -> None:
+    def __init__(
+        self, limits: Limits, settings: Callable[[str], ModelSection], *, allow_custom: bool = False
+    ) -> None:
+        """`allow_custom`: whether the bundles' custom transforms, which are code, may run."""
         self._limits = limits
         self._settings = settings
+        self._allow_custom = allow_custom
 
     def __call__(self, folder: VersionFolder) -> Loaded:
         """Verified, compared, warm. Raises what open_bundle raises."""
@@ -26,4 +30,5 @@ class BundleLoader:
             overrides=self._settings(folder.model).options,
             # Else a caller would be told that another model answered than the one that was asked for.
             expected=(folder.model, folder.version),
+            allow_custom=self._allow_custom,
         )

@@ -21,6 +21,7 @@ EXTENSIONS = ("model_repository", "model_configuration", "statistics", "paramete
 _BACKENDS = {
     "onnx": ("onnxruntime_onnx", "onnxruntime"),
     "lightgbm": ("lightgbm", "lightgbm"),
+    "linear": ("linear", "penstock"),
 }  # platform, backend
 _ELEMENT_BYTES = {
     **dict.fromkeys(("BOOL", "INT8", "UINT8"), 1),

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
-
-import numpy as np
 
 from penstock.errors import TransformError
 from penstock.frames import Column
 from penstock.transforms.saved import Saved
-
-Array = np.ndarray[Any, Any]
+from penstock.transforms.steps import Array, Item
 
 FLOATING = ("FP32", "FP64")
 INTEGER = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
 NUMERIC = (*INTEGER, "FP16", "BF16", *FLOATING)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One kernel call on named columns: what it reads, its fitted state, what it writes.
-
-    `outputs` are names and datatypes. An FP64 output may be stored as FP32 where it is a feature of a model
-    that takes FP32; kernels write either.
-    """
-
-    name: str  # for messages, as in "one_hot(carrier)"
-    kernel: str
-    state: tuple[Array, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[tuple[str, str], ...]
-    scratch_bytes: int = 0
-
-
 class Transform(ABC):
     """One transform of a list: it reads its `columns` and puts its outputs in their place.
 
     A column that becomes one keeps its name; one that becomes many gives names of its own, in its place and
-    in order. Not fitted when made; `fit` learns from a frame, and `Features` does that in the list's order.
+    in order. What is made of several columns together stands in the place of the first; with `keep`, where a
+    class has it, the columns themselves stay, before it. Not fitted when made; `fit` learns from a frame, and
+    `Features` does that in the list's order.
     """
 
     kind: ClassVar[str]  # in messages and saved documents
     accepts: ClassVar[tuple[str, ...]]  # datatypes of the columns it reads
+    only = False  # whether all columns but its own are dropped
+    cross_fitted: ClassVar[bool] = False  # whether it has training_outputs()
 
     def __init__(self, columns: str | Sequence[str]) -> None:
         """`columns`: a name or a list of names. TransformError when there is none, or one twice."""
@@ -57,9 +41,11 @@ class Transform(ABC):
         )
         if not given or not all(isinstance(column, str) and column for column in given):
             raise self.error(f"columns is {columns!r}; expected a name or a list of names")
-        for index, column in enumerate(given):
-            if column in given[:index]:
+        seen: set[str] = set()
+        for column in given:
+            if column in seen:
                 raise self.error("it is named twice; name each column once", column)
+            seen.add(column)
         self.columns: tuple[str, ...] = given
         self.fitted = False
 
@@ -95,6 +81,16 @@ class Transform(ABC):
         self.learn(columns, datatypes, target)
         self.fitted = True
 
+    def training_outputs(
+        self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
+    ) -> dict[str, Column] | None:
+        """What stands for the outputs in the rows of fit(), where that is not what the kernels make of them.
+
+        For transforms that learn from `target` (`cross_fitted`): a row's own target must not be in its
+        features. All outputs, by name. Fitted only.
+        """
+        return None
+
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """The arguments of __init__ that make this transform again, `columns` first."""
@@ -114,8 +110,11 @@ class Transform(ABC):
         """Names and datatypes of what stands in the place of one column, in order. Fitted transforms only."""
 
     @abstractmethod
-    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
-        """The kernel calls that compute all outputs, given the datatypes of the columns. Fitted only."""
+    def steps(self, datatypes: Mapping[str, str]) -> Sequence[Item]:
+        """What computes all outputs, given the datatypes of the columns. Fitted only.
+
+        An output that has the name of one of the columns and is made by nothing here is that column as it is.
+        """
 
     def learned(self) -> dict[str, Any]:
         """What fit() found that is not in arrays(), as JSON."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from penstock.frames import Column
+from penstock.frames import DATATYPES, Column
 from penstock.transforms.base import FLOATING, INTEGER, Transform
 from penstock.transforms.saved import Saved, text_arrays
 
@@ -28,6 +28,11 @@ class Categories:
 
     values: Values
     missing: bool  # a missing value is a category too, behind all others
+
+    @property
+    def count(self) -> int:
+        """How many there are, the missing one among them."""
+        return len(self.values) + self.missing
 
     @property
     def labels(self) -> list[str]:
@@ -50,14 +55,21 @@ def check_given(transform: Transform, given: Given | None) -> dict[str, list[Any
     for column in by_column:
         if column not in transform.columns:
             raise transform.error("categories are given for it, but columns does not name it", column)
+    found = {}
     for column in transform.columns:
         values = by_column.get(column)
-        if not isinstance(values, (list, tuple)):
+        if not isinstance(values, (list, tuple, np.ndarray)):
             raise transform.error(f"its categories are {values!r}; expected a list of values", column)
-        for value in values:
+        found[column] = [plain(value) for value in values]
+        for value in found[column]:
             if value is not None and not isinstance(value, (str, int, float)):
                 raise transform.error(f"{value!r} is no category; expected text or a number", column)
-    return {column: list(by_column[column]) for column in transform.columns}
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy's as one of Python's, which a saved document can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def learn_categories(
@@ -83,6 +95,29 @@ def learn_categories(
     return Categories(tuple(integers), False)
 
 
+def category_indices(values: Column, categories: Categories) -> Array:
+    """Which category each row has, INT64: missing is the last one, where it is one; -1 for unknown values."""
+    if isinstance(values, list):
+        known: dict[str | bytes | None, int] = {}
+        for index, text in enumerate(cast(tuple[bytes, ...], categories.values)):
+            known[text] = known[text.decode()] = index
+        if categories.missing:
+            known[None] = len(categories.values)
+        return np.fromiter((known.get(value, -1) for value in values), np.int64, len(values))
+    kind = np.float64 if values.dtype.kind == "f" else np.int64
+    keys = np.array(categories.values, kind)
+    order = np.argsort(keys)
+    given = values.astype(kind)
+    places = np.searchsorted(keys, given, sorter=order)
+    found = np.append(order, -1)[places]
+    found[np.append(keys, 0)[found] != given] = -1
+    if values.dtype == np.uint64:
+        found[values > np.uint64(2**63 - 1)] = -1
+    if categories.missing:
+        found[np.isnan(given)] = len(categories.values)
+    return cast(Array, found)
+
+
 def call_groups(
     columns: Sequence[str], datatypes: Mapping[str, str], *, each_alone: bool
 ) -> Iterator[tuple[str, ...]]:
@@ -98,42 +133,30 @@ def call_groups(
             yield group
 
 
-def lookup_arrays(categories: Sequence[Categories], *, text: bool) -> tuple[Array, Array, Array, Array]:
-    """The first four state arrays of a kernel that looks up categories, for columns of one kind.
+def lookup_arrays(categories: Sequence[Categories]) -> tuple[Array, Array, Array, Array]:
+    """The first four state arrays of a kernel that looks up categories, for its columns in order.
 
-    The categories of all columns are counted on, one column after the other. A table is at most half full.
+    A table is at most half full.
     """
-    from penstock._kernels.category_hash import hash_key, hash_text
+    from penstock._kernels.category_table import LONGEST_IN_ENTRY, fill_table
 
-    entries: list[int] = []
-    starts = [0]
-    keys: list[int] = []
-    texts: list[bytes] = []
-    count = 0
+    tables = []
+    long_texts: list[bytes] = []
+    text_size = 0
     for each in categories:
-        capacity = 1 << (2 * len(each.values) - 1).bit_length()
-        table = [0] * max(2, capacity)
-        mask = len(table) - 1
-        for value in each.values:
-            if isinstance(value, bytes):
-                texts.append(value)
-                hashed = hash_text(value)
-            else:
-                keys.append(value if isinstance(value, int) else _bits(value))
-                hashed = hash_key(keys[-1])
-            at = hashed & mask
-            while table[at]:
-                at = (at + 1) & mask
-            count += 1
-            table[at] = hashed >> 32 << 32 | count
-        entries += table
-        starts.append(len(entries))
-    packed = text_arrays("", texts)
+        capacity = 1 << max(1, (2 * len(each.values) - 1).bit_length())
+        table = np.zeros(4 * capacity, np.uint64)
+        keys = [_bits(value) if isinstance(value, float) else value for value in each.values]
+        fill_table(table, cast(list[bytes], keys), text_size)
+        tables.append(table)
+        texts = [key for key in keys if isinstance(key, bytes) and len(key) > LONGEST_IN_ENTRY]
+        text_size += sum(map(len, texts))
+        long_texts += texts
     return (
-        np.array(entries, np.uint64),
-        np.array(starts, np.int64),
-        packed[".offsets"] if text else np.array(keys, np.int64),
-        packed[".text"],
+        np.concatenate(tables),
+        np.cumsum([0, *(len(table) // 4 for table in tables)], dtype=np.int64),
+        np.cumsum([0, *(len(each.values) for each in categories)], dtype=np.int64),
+        np.frombuffer(b"".join(long_texts), np.uint8),
     )
 
 
@@ -182,7 +205,9 @@ def _given_categories(transform: Transform, column: str, datatype: str, given: S
         values = tuple(_utf8(transform, column, value) for value in present)
     else:
         for value in present:
-            if isinstance(value, str) or (datatype in INTEGER and value % 1 != 0):
+            is_integer = isinstance(value, (int, float)) and value % 1 == 0
+            fits = datatype not in INTEGER or (is_integer and (value >= 0 or datatype.startswith("INT")))
+            if isinstance(value, str) or not fits:
                 raise transform.error(f"the category {value!r} does not occur in {datatype}", column)
         if datatype in INTEGER:
             values = tuple(int(value) for value in present)
@@ -190,7 +215,9 @@ def _given_categories(transform: Transform, column: str, datatype: str, given: S
             if missing:
                 raise transform.error(f"missing is a category, but {datatype} knows no missing value", column)
         else:
-            values = tuple(float(value) + 0.0 for value in present)
+            # As the column holds them: 0.1 is another number in single precision.
+            with np.errstate(over="ignore"):
+                values = tuple((np.array(present, DATATYPES[datatype]).astype(np.float64) + 0.0).tolist())
     if len(set(values)) != len(values) or len(given) - len(present) > 1:
         raise transform.error("a category is given twice", column)
     return Categories(values, missing)

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from penstock.frames import Column
-from penstock.transforms.base import NUMERIC, Step, Transform
+from penstock.transforms.base import NUMERIC, Transform
 from penstock.transforms.registry import register
+from penstock.transforms.steps import Map, op
 
 
 @register
@@ -46,8 +45,12 @@ class Cyclic(Transform):
         """The sine and the cosine."""
         return [(f"{column}_sin", "FP64"), (f"{column}_cos", "FP64")]
 
-    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
-        """One call for all columns."""
-        outputs = tuple(out for column in self.columns for out in self.outputs(column, datatypes[column]))
-        period = np.full(len(self.columns), self.period)
-        return [Step(self.step_name(self.columns), "cyclic", (period,), self.columns, outputs)]
+    def steps(self, datatypes: Mapping[str, str]) -> list[Map]:
+        """Two maps of each column."""
+        return [
+            Map(column, name, (op(code, self.period),))
+            for column in self.columns
+            for code, (name, _) in zip(
+                ("sine", "cosine"), self.outputs(column, datatypes[column]), strict=True
+            )
+        ]

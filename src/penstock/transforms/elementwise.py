@@ -1,19 +1,20 @@
-"""Transforms that learn nothing and make one number of each number, in a column of the same name."""
+"""Transforms that make one number of each number, in a column of the same name."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from penstock.frames import Column
-from penstock.transforms.base import NUMERIC, Step, Transform
+from penstock.transforms.base import NUMERIC, Transform
+from penstock.transforms.steps import Map, Op
 
 
 class Elementwise(Transform):
-    """All of such a transform but its kernel, which takes any number of columns and no state."""
+    """All of such a transform but its parameters, what it learns, and the operations on a number."""
 
     accepts = NUMERIC
-    kernel: ClassVar[str]
 
     def parameters(self) -> dict[str, Any]:
         """The columns."""
@@ -28,7 +29,10 @@ class Elementwise(Transform):
         """One column of the same name."""
         return [(column, "FP64")]
 
-    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
-        """One call for all columns."""
-        outputs = tuple((column, "FP64") for column in self.columns)
-        return [Step(self.step_name(self.columns), self.kernel, (), self.columns, outputs)]
+    def steps(self, datatypes: Mapping[str, str]) -> list[Map]:
+        """A map of each column."""
+        return [Map(column, column, self.operations(index)) for index, column in enumerate(self.columns)]
+
+    @abstractmethod
+    def operations(self, index: int) -> tuple[Op, ...]:
+        """The operations (ext/kernels/chain.pyx) on the column of that index."""

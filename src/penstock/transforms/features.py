@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from penstock.errors import INVALID_ARGUMENT, InputError, StatusError, TransformError
 from penstock.frames import DATATYPES, Column, Columns, as_datatype, columns_of, datatype_of
-from penstock.transforms.base import Step, Transform
+from penstock.transforms.base import Transform
+from penstock.transforms.custom import Custom
 from penstock.transforms.layout import Layout
-from penstock.transforms.plan import Output, check_matrix, compile_program
+from penstock.transforms.plan import Output, Plan, check_matrix
+from penstock.transforms.planner import make_plan
 from penstock.transforms.registry import transform_of
 from penstock.transforms.saved import Saved, from_json, to_json
+from penstock.transforms.steps import Alias, Item, Map
 from penstock.transforms.strings import Strings, restore_strings, save_strings, strings_of
 
 if TYPE_CHECKING:
@@ -29,8 +32,8 @@ class Features:
     The list starts with the columns of a frame. Each transform reads the columns that it names and puts its
     outputs in their place: a column that stays one keeps its name, and one that becomes many gives its
     outputs, named after it, in order. What is left in the end, in order of first mention, are the features;
-    each must be a number. Columns that no transform names are no inputs. The transforms are copied: fitting
-    one Features object does not change another.
+    each must be a number. Columns that no transform names, and those that no feature depends on, are no
+    inputs. The transforms are copied: fitting one Features object does not change another.
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
@@ -42,6 +45,7 @@ class Features:
                 raise TransformError(f"features: item {index} is {transform!r}, expected a transform")
         self.transforms: tuple[Transform, ...] = tuple(copy.deepcopy(given))
         self._layout: Layout | None = None
+        self._inputs: tuple[tuple[str, str], ...] = ()
         self._strings: dict[str, Strings] = {}
         self._programs: dict[str, Program] = {}
 
@@ -60,6 +64,13 @@ class Features:
         columns. `target`, [rows], is what the model is to predict. InputError for a frame that cannot be
         read, TransformError for one that cannot be learned from; this object is then as it was.
         """
+        self._fit(frame, target, names, keep_all=False)
+        return self
+
+    def _fit(
+        self, frame: Any, target: Any, names: Sequence[str] | None, *, keep_all: bool
+    ) -> dict[str, Column]:
+        """Fits, and gives the columns that a later transform reads, or all of them, as fitting saw them."""
         columns = columns_of(frame, names)
         if columns.rows == 0:
             raise InputError("the frame has no rows; expected at least one to fit on")
@@ -78,13 +89,17 @@ class Features:
                     values[name] = read = as_datatype(columns[name], datatypes[name], name)
                     if isinstance(read, list):
                         strings[name] = strings_of(read, transform.given_texts(name))
-            transform.fit({name: values[name] for name in transform.columns}, datatypes, goal)
+            own = {name: values[name] for name in transform.columns}
+            transform.fit(own, datatypes, goal)
             layout.replace(transform)
             later = {name for other in transforms[index + 1 :] for name in other.columns}
-            values |= _outputs_of(transform, datatypes, values, later)
+            wanted = layout.columns.keys() if keep_all else layout.columns.keys() & later
+            made = transform.training_outputs(own, datatypes, goal)
+            values |= _outputs_of(transform, datatypes, own, wanted) if made is None else made
         _check_features(layout)
         self.transforms, self._layout, self._strings, self._programs = transforms, layout, strings, {}
-        return self
+        self._inputs = self.plan().inputs
+        return values
 
     def transform(self, frame: Any, dtype: str = "FP64", *, names: Sequence[str] | None = None) -> Array:
         """The features of each row of `frame`: [rows, features], FP64 or FP32, by the kernels that serve.
@@ -108,13 +123,22 @@ class Features:
     def fit_transform(
         self, frame: Any, target: Any = None, dtype: str = "FP64", *, names: Sequence[str] | None = None
     ) -> Array:
-        """fit(), then transform() of the same frame."""
-        return self.fit(frame, target, names=names).transform(frame, dtype, names=names)
+        """The features to train a model on: fit(), then transform() of the same frame.
+
+        They differ from these where a transform learns from the target and is cross-fitted, as TargetEncode.
+        """
+        check_matrix(dtype)
+        if not any(transform.cross_fitted for transform in self.transforms):
+            return self.fit(frame, target, names=names).transform(frame, dtype, names=names)
+        values = self._fit(frame, target, names, keep_all=True)
+        with np.errstate(over="ignore"):
+            return np.column_stack([np.asarray(values[name], DATATYPES[dtype]) for name in self.output_names])
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
-        """Name and datatype of each column that the transforms read, in order of first mention."""
-        return list(self._fitted_layout().inputs.items())
+        """Name and datatype of each column that the features depend on, in order of first mention."""
+        self._fitted_layout()
+        return list(self._inputs)
 
     @property
     def output_names(self) -> list[str]:
@@ -124,20 +148,24 @@ class Features:
     @property
     def strings(self) -> dict[str, Strings]:
         """Of each input that is text, whether training knew missing and empty strings."""
-        self._fitted_layout()
-        return dict(self._strings)
+        return {name: self._strings[name] for name, datatype in self.inputs if datatype == "BYTES"}
 
     def program(self, output: str = "features", dtype: str = "FP64") -> Program:
         """The compiled program from the inputs to one matrix `output` [rows, features] of FP64 or FP32."""
+        return self.plan(output, dtype).program()
+
+    def plan(self, output: str = "features", dtype: str = "FP64") -> Plan:
+        """What program() runs, step by step."""
         check_matrix(dtype)
-        matrix = Output(output, dtype, tuple(self._fitted_layout().columns))
-        return compile_program(self.inputs, self._steps(), [matrix])
+        layout = self._fitted_layout()
+        matrix = Output(output, dtype, tuple(layout.columns))
+        return make_plan(list(layout.inputs.items()), self._items(), [matrix])
 
     def document(self) -> dict[str, Any]:
         """The inputs, `strings` and, of each transform, its kind, parameters and what it learned; as JSON."""
         return {
-            "inputs": [list(item) for item in self.inputs],
-            "strings": save_strings(self.strings),
+            "inputs": [list(item) for item in self._fitted_layout().inputs.items()],
+            "strings": save_strings(self._strings),
             "transforms": [
                 {
                     "kind": transform.kind,
@@ -158,8 +186,26 @@ class Features:
         }
 
     @staticmethod
-    def from_saved(document: Any, arrays: Mapping[str, Array]) -> Features:
-        """The fitted features that document() and arrays() gave. TransformError when they are malformed."""
+    def from_scikit_learn(fitted: object, reference: object | None = None) -> Features:
+        """What a fitted ColumnTransformer, FeatureUnion, Pipeline or transformer of scikit-learn does.
+
+        Nothing is fitted again. The inputs are its feature_names_in_, or x0, x1 and so on, and the features
+        its get_feature_names_out(). `reference` is the frame that it was fitted on: its columns have the
+        inputs' datatypes, and its text says whether missing and empty strings were known. Without it the
+        fitted objects tell: categories of text are BYTES, of integers INT64, of booleans BOOL, and all else
+        is FP64. TransformError names a class or a parameter without a counterpart, and what to do instead.
+        """
+        from penstock.transforms.scikit_learn import document_of
+
+        return Features.from_saved(*document_of(fitted, reference))
+
+    @staticmethod
+    def from_saved(document: Any, arrays: Mapping[str, Array], *, allow_custom: bool = False) -> Features:
+        """The fitted features that document() and arrays() gave. TransformError when they are malformed.
+
+        Nothing of the document is run here. Where it has a Custom transform, the program is RefusedError
+        unless `allow_custom`, for that is code of whoever wrote the document.
+        """
         body = _object(document, {"inputs", "strings", "transforms"}, "the document")
         layout = Layout(_saved_inputs(body["inputs"]))
         items = body["transforms"]
@@ -184,6 +230,8 @@ class Features:
             transform.restore(saved, datatypes)
             saved.finish()
             transform.fitted = True
+            if allow_custom and isinstance(transform, Custom):
+                transform.allow()
             layout.replace(transform)
             transforms.append(transform)
         for name in remaining:
@@ -194,6 +242,7 @@ class Features:
         features = Features(transforms)
         features._layout = layout
         features._strings = restore_strings(body["strings"], layout.inputs)
+        features._inputs = features.plan().inputs
         return features
 
     def _fitted_layout(self) -> Layout:
@@ -201,34 +250,46 @@ class Features:
             raise TransformError("features: not fitted yet; call fit() on a frame first")
         return self._layout
 
-    def _steps(self) -> list[Step]:
+    def _items(self) -> list[Item]:
         layout = Layout(self._fitted_layout().inputs)
-        steps = []
+        items: list[Item] = []
         for transform in self.transforms:
-            steps += transform.steps(layout.read(transform))
+            items += transform.steps(layout.read(transform))
             layout.replace(transform)
-        return steps
+        return items
 
 
 def _outputs_of(
-    transform: Transform, datatypes: Mapping[str, str], values: Mapping[str, Column], wanted: set[str]
+    transform: Transform,
+    datatypes: Mapping[str, str],
+    values: Mapping[str, Column],
+    wanted: Collection[str],
 ) -> dict[str, Column]:
-    """What a fitted transform makes of its columns: the outputs that later ones read."""
-    made = [output for column in transform.columns for output in transform.outputs(column, datatypes[column])]
-    outputs = [Output(name, datatype, (name,), flat=True) for name, datatype in made if name in wanted]
+    """What a fitted transform makes of its columns: those outputs that are wanted."""
+    items = transform.steps(datatypes)
+    found = dict(values)
+    written: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, Alias):
+            found[item.target] = found[item.source]
+        elif isinstance(item, Map):
+            written[item.target] = "FP64"
+        else:
+            written |= {name: block.datatype for block in item.outputs for name in block.names}
+    outputs = [
+        Output(name, datatype, (name,), flat=True) for name, datatype in written.items() if name in wanted
+    ]
     if not outputs:
-        return {}
-    program = compile_program(list(datatypes.items()), transform.steps(datatypes), outputs)
-    tensors = _run(program, {name: values[name] for name in datatypes})
-    return {
-        output.name: tensors[output.name].tolist() if output.datatype == "BYTES" else tensors[output.name]
-        for output in outputs
-    }
+        return found
+    program = make_plan(list(datatypes.items()), items, outputs).program()
+    for name, tensor in _run(program, values).items():
+        found[name] = tensor.tolist() if written[name] == "BYTES" else tensor
+    return found
 
 
 def _run(program: Program, columns: Mapping[str, Column]) -> dict[str, Array]:
     try:
-        return program.run(columns)
+        return program.run({name: columns[name] for name, _, _ in program.inputs})
     except StatusError as error:
         if error.status == INVALID_ARGUMENT:
             raise InputError(str(error)) from error
@@ -279,5 +340,5 @@ def _made(entry: Mapping[str, Any], index: int) -> Transform:
         raise TransformError(f"saved features: the parameters of transform {index} are no object")
     try:
         return kind(**{name: from_json(value) for name, value in parameters.items()})
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TransformError(f"saved features: transform {index} ({kind.kind}): {error}") from error

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from penstock.frames import Column
-from penstock.transforms.base import NUMERIC, Array, Step, Transform
+from penstock.transforms.base import NUMERIC, Transform
+from penstock.transforms.missing import (
+    MissingValue,
+    check_kind,
+    check_missing_value,
+    missing_ops,
+    missing_rows,
+    missing_word,
+)
 from penstock.transforms.registry import register
 from penstock.transforms.saved import Saved, text_arrays
+from penstock.transforms.steps import Array, Item, Map, Step, op, singles
 
 Strategy = Literal["mean", "median", "most_frequent", "constant"]
 
@@ -22,10 +31,15 @@ class Impute(Transform):
     """Fills missing values: numbers [rows] to FP64 [rows], text to text, as scikit-learn's SimpleImputer.
 
     `strategy` says what with: the mean or the median of a column's values (numbers only), the most frequent
-    one (the least of several), or `fill_value`. With `indicator`, each column that has missing values at
-    fit also gives `x_missing`, FP64, 1 where x was missing and 0 elsewhere; it stands behind x.
-    TransformError at fit for a column without a value (unless the strategy is constant), or whose mean is
-    not finite.
+    one (the least of several), or `fill_value`. Besides NaN and None, `missing_value` (a number, -999 say, or
+    a text, of the columns' kind) is missing too. With `indicator`, each column that has missing values at fit
+    also gives `x_missing`, FP64, 1 where x was missing and 0 elsewhere; it stands behind x. With
+    `indicator='all'` every column does. TransformError at fit for a column without a value (unless the
+    strategy is constant), or whose mean is not finite.
+
+    scikit-learn's missing_values, add_indicator and statistics_ are `missing_value`, `indicator` and the
+    fills. It differs in that NaN counts as missing beside another `missing_value`, where scikit-learn refuses
+    it, and in that indicators stand behind their columns, not behind all of them.
     """
 
     kind = "impute"
@@ -37,7 +51,8 @@ class Impute(Transform):
         strategy: Strategy = "mean",
         *,
         fill_value: float | str | None = None,
-        indicator: bool = False,
+        missing_value: MissingValue = None,
+        indicator: bool | Literal["all"] = False,
     ) -> None:
         super().__init__(columns)
         first = self.columns[0]
@@ -49,22 +64,28 @@ class Impute(Transform):
             raise self.error(f"fill_value is {fill_value!r}, expected a number or text", first)
         if isinstance(fill_value, float) and math.isnan(fill_value):
             raise self.error("fill_value is NaN, which fills nothing", first)
-        if not isinstance(indicator, bool):
-            raise self.error(f"indicator is {indicator!r}, expected True or False", first)
+        if not isinstance(indicator, bool) and indicator != "all":
+            raise self.error(f"indicator is {indicator!r}, expected True, False or 'all'", first)
         self.strategy = strategy
         self.fill_value = fill_value
+        self.missing_value = check_missing_value(self, missing_value)
         self.indicator = indicator
         self._fills: dict[str, float | bytes] = {}
         self._flagged: dict[str, bool] = {}
 
     def parameters(self) -> dict[str, Any]:
-        """The columns, the strategy and its value, and whether to flag what was missing."""
+        """The columns, the strategy and its value, what is missing, and whether to flag it."""
         return {
             "columns": self.columns,
             "strategy": self.strategy,
             "fill_value": self.fill_value,
+            "missing_value": self.missing_value,
             "indicator": self.indicator,
         }
+
+    def given_texts(self, column: str) -> Collection[str | None]:
+        """The text that means missing."""
+        return [self.missing_value] if isinstance(self.missing_value, str) else []
 
     def learn(
         self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
@@ -73,16 +94,17 @@ class Impute(Transform):
         self._fills, self._flagged = {}, {}
         for column in self.columns:
             values = columns[column]
+            check_kind(self, self.missing_value, column, text=isinstance(values, list))
+            missing = missing_rows(values, self.missing_value)
             if isinstance(values, list):
-                texts = [v.encode() if isinstance(v, str) else v for v in values if v is not None]
+                present = [
+                    v for v, gone in zip(values, missing.tolist(), strict=True) if v is not None and not gone
+                ]
+                texts = [text.encode() if isinstance(text, str) else text for text in present]
                 self._fills[column] = self._text_fill(column, texts)
-                found = len(texts)
             else:
-                numbers = np.asarray(values, np.float64)
-                numbers = numbers[~np.isnan(numbers)]
-                self._fills[column] = self._number_fill(column, numbers)
-                found = len(numbers)
-            self._flagged[column] = self.indicator and found < len(values)
+                self._fills[column] = self._number_fill(column, np.asarray(values, np.float64)[~missing])
+            self._flagged[column] = self.indicator == "all" or (self.indicator and bool(missing.any()))
 
     def _text_fill(self, column: str, present: list[bytes]) -> bytes:
         if self.strategy == "constant":
@@ -120,28 +142,28 @@ class Impute(Transform):
         filled = [(column, "BYTES" if datatype == "BYTES" else "FP64")]
         return [*filled, (f"{column}_missing", "FP64")] if self._flagged[column] else filled
 
-    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
-        """One call for the numbers, one for the text."""
-        steps = []
-        for text in (False, True):
-            columns = tuple(column for column in self.columns if (datatypes[column] == "BYTES") == text)
-            if not columns:
+    def steps(self, datatypes: Mapping[str, str]) -> list[Item]:
+        """Maps of the numbers, and one call for the text."""
+        items: list[Item] = []
+        marked = missing_ops(self.missing_value)
+        for column in self.columns:
+            fill = self._fills[column]
+            if isinstance(fill, bytes):
                 continue
-            made = [self.outputs(column, datatypes[column]) for column in columns]
-            outputs = (*(out[0] for out in made), *(flag for out in made for flag in out[1:]))
-            flagged = np.array([i for i, column in enumerate(columns) if self._flagged[column]], np.int32)
-            fills = self._fill_arrays(columns, text)
-            state = (*fills, flagged)
-            kernel = "impute_text" if text else "impute_number"
-            steps.append(Step(self.step_name(columns), kernel, state, columns, outputs))
-        return steps
+            if self._flagged[column]:
+                items.append(Map(column, f"{column}_missing", (*marked, op("is_missing"))))
+            items.append(Map(column, column, (*marked, op("fill", fill))))
+        texts = tuple(column for column in self.columns if datatypes[column] == "BYTES")
+        return [*items, self._text_step(texts)] if texts else items
 
-    def _fill_arrays(self, columns: Sequence[str], text: bool) -> tuple[Array, ...]:
-        fills = [self._fills[column] for column in columns]
-        if not text:
-            return (np.array(fills, np.float64),)
-        packed = text_arrays("fill", [fill for fill in fills if isinstance(fill, bytes)])
-        return packed["fill.offsets"], packed["fill.text"]
+    def _text_step(self, columns: tuple[str, ...]) -> Step:
+        packed = text_arrays("fill", [fill for fill in self._fills.values() if isinstance(fill, bytes)])
+        flagged = [index for index, column in enumerate(columns) if self._flagged[column]]
+        flags = [f"{columns[index]}_missing" for index in flagged]
+        word = missing_word(self.missing_value)
+        state = (packed["fill.offsets"], packed["fill.text"], np.array(flagged, np.int32), *word)
+        outputs = (*singles(columns, "BYTES"), *singles(flags))
+        return Step(self.step_name(columns), "impute_text", state, columns, outputs)
 
     def learned(self) -> dict[str, Any]:
         """Which columns are flagged."""
@@ -154,7 +176,9 @@ class Impute(Transform):
         return {"fill": np.array(numbers, np.float64), **text_arrays("fill", texts)}
 
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
-        """One fill for each column, of the column's kind."""
+        """One fill for each column, of the column's kind, and flags that the indicator makes."""
+        for column in self.columns:
+            check_kind(self, self.missing_value, column, text=datatypes[column] == "BYTES")
         texts = [column for column in self.columns if datatypes[column] == "BYTES"]
         numbers = [column for column in self.columns if datatypes[column] != "BYTES"]
         filled = dict(zip(numbers, saved.array("fill", "FP64", len(numbers)).tolist(), strict=True))
@@ -163,3 +187,5 @@ class Impute(Transform):
         self._flagged = dict(zip(self.columns, saved.flags("flagged", len(self.columns)), strict=True))
         if any(self._flagged.values()) and not self.indicator:
             raise saved.error("columns are flagged, but indicator is off")
+        if self.indicator == "all" and not all(self._flagged.values()):
+            raise saved.error("not all columns are flagged, but indicator is 'all'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from penstock.transforms.base import Transform
 
@@ -35,15 +35,23 @@ class Layout:
 
     def replace(self, transform: Transform) -> None:
         """Puts a fitted transform's outputs in its columns' place. TransformError where names collide."""
+        if transform.only:
+            made = {name: transform.outputs(name, self.columns[name]) for name in transform.columns}
+            kept = dict(pair for pairs in made.values() for pair in pairs)
+            gone = [name for name in self.columns if name not in kept]
+            self._replaced |= {name: _listed(made.get(name, [])) for name in gone}
+            self.columns = kept
+            return
         columns: list[tuple[str, str]] = []
+        own = set(transform.columns)
         for column, datatype in self.columns.items():
-            if column not in transform.columns:
+            if column not in own:
                 columns.append((column, datatype))
                 continue
-            made = transform.outputs(column, datatype)
-            columns += made
-            if column not in dict(made):
-                self._replaced[column] = ", ".join(name for name, _ in made[:3]) or "nothing"
+            outputs = transform.outputs(column, datatype)
+            columns += outputs
+            if column not in dict(outputs):
+                self._replaced[column] = _listed(outputs)
         found: dict[str, str] = {}
         for name, datatype in columns:
             is_new = name not in self.columns
@@ -51,3 +59,7 @@ class Layout:
                 raise transform.error(f"its output {name!r} has the name of another column; rename that one")
             found[name] = datatype
         self.columns = found
+
+
+def _listed(outputs: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(name for name, _ in outputs[:3]) or "nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.transforms.elementwise import Elementwise
 from penstock.transforms.registry import register
+from penstock.transforms.steps import Op, op
 
 
 @register
@@ -14,4 +15,7 @@ class Log1p(Elementwise):
     """
 
     kind = "log1p"
-    kernel = "log1p"
+
+    def operations(self, index: int) -> tuple[Op, ...]:
+        """The logarithm."""
+        return (op("log1p"),)

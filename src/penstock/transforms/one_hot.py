@@ -2,89 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from penstock.transforms.base import Array
-from penstock.transforms.categorical import Categorical
-from penstock.transforms.categories import Categories, Given
+from penstock.transforms.categories import Given, plain
+from penstock.transforms.grouped import Grouped
 from penstock.transforms.registry import register
+from penstock.transforms.steps import Array
 
 # What a kernel does for a value that sets no output, and for one that it refuses (ext/kernels/one_hot.pyx).
 _NONE, _REFUSED = -1, -2
 
 
 @register
-class OneHot(Categorical):
+class OneHot(Grouped):
     """Text, integers or floats [rows] to one FP64 column of 0 and 1 for each category.
 
-    The outputs are named `carrier=AA`, in the order of the categories: the distinct values at fit,
-    ascending, or those of `categories` (a list for one column, a dict of lists for several). Where fit saw
-    a missing value (or `categories` holds None), missing is a category too, the last one,
-    `carrier_missing`; elsewhere it is unknown. An unknown value sets none of the outputs, or with
-    `unknown='error'` is an error that names the row. `drop='first'` leaves out the first category,
-    `drop='if_binary'` the first of two.
+    The outputs are named `carrier=AA`, in the order of the categories: the distinct values at fit, ascending,
+    or those of `categories` (a list for one column, a dict of lists for several). Where fit saw a missing
+    value (or `categories` holds None), missing is a category too, the last one, `carrier_missing`; elsewhere
+    it is unknown. Empty text is a value like any other.
 
-    The values are those of scikit-learn's OneHotEncoder: the same order, `drop` and place of the missing
-    category. It differs in that unknown values are ignored unless told otherwise (there: an error), that the
-    outputs are dense, and named `carrier_AA` and `carrier_nan` there. None and NaN are one missing value, not
-    two. Categories cannot be dropped by value or grouped by frequency.
+    `min_frequency` (rows, or as a float the share of rows) makes rarer categories one, `carrier_infrequent`,
+    the last output. So does `max_categories` with the rarest, where there would be more outputs. Missing may
+    be infrequent too.
+
+    An unknown value sets none of the outputs; with `unknown='infrequent'` it sets `carrier_infrequent` where
+    there is one, with `unknown='error'` it is an error that names the row. `drop='first'` leaves out the
+    first output, `drop='if_binary'` the first of two, and a dict of column to value (None for missing) the
+    output of that value, also where others share it.
+
+    The values are those of scikit-learn's OneHotEncoder: the same order, grouping, `drop` and place of the
+    missing category. It differs in that unknown values are ignored unless told otherwise (there: an error),
+    that the outputs are dense, and named `carrier_AA`, `carrier_nan` and `carrier_infrequent_sklearn` there.
+    None and NaN are one missing value, not two. TransformError for a value to drop that is no category.
     """
 
     kind = "one_hot"
-    unknown_choices = ("ignore", "error")
+    unknown_choices = ("ignore", "error", "infrequent")
+    groups_missing = True
 
     def __init__(
         self,
         columns: str | Sequence[str],
         *,
-        unknown: Literal["ignore", "error"] = "ignore",
-        drop: Literal["first", "if_binary"] | None = None,
+        unknown: Literal["ignore", "error", "infrequent"] = "ignore",
+        drop: Literal["first", "if_binary"] | Mapping[str, Any] | None = None,
+        min_frequency: int | float | None = None,
+        max_categories: int | None = None,
         categories: Given | None = None,
     ) -> None:
-        super().__init__(columns, unknown, categories)
-        if drop not in (None, "first", "if_binary"):
-            raise self.error(f"drop is {drop!r}, expected None, 'first' or 'if_binary'", self.columns[0])
-        self.drop = drop
+        super().__init__(columns, unknown, categories, min_frequency, max_categories)
+        if isinstance(drop, Mapping):
+            drop = {column: plain(value) for column, value in drop.items()}
+            for column, value in drop.items():
+                if column not in self.columns:
+                    raise self.error("drop names a value of it, but columns does not name it", column)
+                if value is not None and not isinstance(value, (str, int, float)):
+                    raise self.error(f"drop is {value!r}, expected text, a number or None", column)
+        elif drop is not None and drop not in ("first", "if_binary"):
+            raise self.error(
+                f"drop is {drop!r}, expected None, 'first', 'if_binary' or a dict of column to value",
+                self.columns[0],
+            )
+        self.drop = dict(drop) if isinstance(drop, Mapping) else drop
 
     def parameters(self) -> dict[str, Any]:
-        """The columns, their categories where given, what is left out and what becomes of other values."""
+        """The columns, their categories where given, what is left out or made one, and unknown values."""
         return {
             "columns": self.columns,
             "unknown": self.unknown,
             "drop": self.drop,
+            "min_frequency": self.min_frequency,
+            "max_categories": self.max_categories,
             "categories": self.categories,
         }
 
+    def check_categories(self, column: str) -> None:
+        """What is to be dropped is a category."""
+        if isinstance(self.drop, dict) and column in self.drop and self._category(column) is None:
+            known = ", ".join(self._found[column].labels[:10]) or "none"
+            raise self.error(
+                f"drop names {self.drop[column]!r}, which is no category; there are {known}", column
+            )
+
     def outputs(self, column: str, datatype: str) -> list[tuple[str, str]]:
-        """One column for each category that is not dropped."""
+        """One column for each category that is not dropped; the infrequent ones share one."""
+        infrequent = set(self._infrequent[column].tolist())
         names = [f"{column}={label}" for label in self._found[column].labels]
         if self._found[column].missing:
             names.append(f"{column}_missing")
-        return [(name, "FP64") for name in names[self._dropped(self._found[column]) :]]
+        names = [name for index, name in enumerate(names) if index not in infrequent]
+        if infrequent:
+            names.append(f"{column}_infrequent")
+        dropped = self._dropped(column)
+        return [(name, "FP64") for index, name in enumerate(names) if index != dropped]
 
-    def codes(self, columns: Sequence[str], found: Sequence[Categories]) -> tuple[Array, ...]:
-        """INT32: the output that each category sets, and an unknown and a missing value of each column."""
-        unknown = _REFUSED if self.unknown == "error" else _NONE
-        positions: list[int] = []
-        missing: list[int] = []
-        first = 0  # of the column's outputs
-        for each in found:
-            dropped = self._dropped(each)
-            count = len(each.values) + each.missing
-            places = [_NONE if i < dropped else first + i - dropped for i in range(count)]
-            positions += places[: len(each.values)]
-            missing.append(places[-1] if each.missing else unknown)
-            first += count - dropped
+    def kernel(self) -> str:
+        """A kernel of its own."""
+        return "one_hot"
+
+    def codes(self, columns: Sequence[str]) -> tuple[Array, ...]:
+        """INT32: which of its column's outputs each category sets, and an unknown and a missing value."""
+        positions, unknown, missing = [], [], []
+        for column in columns:
+            found, dropped = self._found[column], self._dropped(column)
+            places = self.places(column)
+            if dropped is not None:
+                places = np.where(places == dropped, _NONE, places - (places > dropped))
+            other = _REFUSED if self.unknown == "error" else _NONE
+            if self.unknown == "infrequent" and self._infrequent[column].size:
+                other = int(places[self._infrequent[column][0]])
+            positions.append(places[: len(found.values)])
+            unknown.append(other)
+            missing.append(int(places[-1]) if found.missing else other)
         return (
-            np.array(positions, np.int32),
-            np.full(len(columns), unknown, np.int32),
+            np.concatenate(positions).astype(np.int32),
+            np.array(unknown, np.int32),
             np.array(missing, np.int32),
         )
 
-    def _dropped(self, found: Categories) -> int:
-        """How many categories, from the first on, have no output."""
-        count = len(found.values) + found.missing
-        return int(self.drop == "first" or (self.drop == "if_binary" and count == 2))
+    def _category(self, column: str) -> int | None:
+        """The index of the category that `drop` names."""
+        assert isinstance(self.drop, dict)
+        value, found = self.drop[column], self._found[column]
+        if value is None or value != value:
+            return len(found.values) if found.missing else None
+        key = value.encode() if isinstance(value, str) else value
+        return found.values.index(key) if key in found.values else None
+
+    def _dropped(self, column: str) -> int | None:
+        """Which output, before any is left out."""
+        places = self.places(column)
+        if self.drop == "first":
+            return 0
+        if self.drop == "if_binary":
+            return 0 if np.unique(places).size == 2 else None
+        if isinstance(self.drop, dict) and column in self.drop:
+            category = self._category(column)
+            return None if category is None else int(places[category])
+        return None

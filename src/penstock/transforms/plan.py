@@ -1,4 +1,9 @@
-"""From kernel calls on named columns to a Program, whose columns are slots by number."""
+"""The plan: from what the transforms ask for to the kernel calls of a program.
+
+What nothing needs is left out. Maps that follow one another become one chain, and all chains that can run at
+the same point one call. A block of columns goes straight into the tensor that it is part of; what lies
+between calls is scratch memory, whose places are fixed when the program is made.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from penstock.errors import TransformError
-from penstock.transforms.base import FLOATING, NUMERIC, Step
-from penstock.transforms.kernels import kernel_address
+from penstock.transforms.base import FLOATING
+from penstock.transforms.kernels import kernel_address, operation
+from penstock.transforms.steps import Array, Kernel, Op
 
 if TYPE_CHECKING:
     from penstock._core import Program
@@ -24,57 +32,79 @@ class Output:
     flat: bool = False
 
 
-def compile_program(
-    inputs: Sequence[tuple[str, str]], steps: Sequence[Step], outputs: Sequence[Output]
-) -> Program:
-    """Gives each column that a step writes a slot of its own; a name means what was last written to it.
+@dataclass(frozen=True)
+class Slot:
+    """Columns side by side: an input, a part of an output, or scratch memory where both are -1."""
 
-    The columns of an output are written in place, in its datatype, by the step that makes them. Each must be
-    written by one; KeyError otherwise. `inputs` are names and datatypes.
+    names: tuple[str, ...]
+    datatype: str
+    input: int = -1
+    output: int = -1
+    column: int = 0  # the first one, in the output
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel call: what it reads (slots, and which column of each) and writes (slots).
+
+    `chains` are the operations on each column where the kernel is the one of chains.
     """
-    from penstock._core import Program
 
-    slots = [(name, datatype, index, -1, 0) for index, (name, datatype) in enumerate(inputs)]
-    current = {name: index for index, (name, _) in enumerate(inputs)}
-    calls = []
-    for step in steps:
-        reads = [current[name] for name in step.inputs]
-        writes = list(range(len(slots), len(slots) + len(step.outputs)))
-        slots += [(name, datatype, -1, -1, 0) for name, datatype in step.outputs]
-        current |= {name: slot for (name, _), slot in zip(step.outputs, writes, strict=True)}
-        calls.append(
-            (step.name, kernel_address(step.kernel), list(step.state), reads, writes, step.scratch_bytes)
+    name: str
+    kernel: Kernel
+    state: tuple[Array, ...]
+    reads: tuple[tuple[int, int], ...]
+    writes: tuple[int, ...]
+    scratch_bytes: int = 0
+    chains: tuple[tuple[Op, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program before it is one. `inputs` (names and datatypes) are those that an output depends on."""
+
+    inputs: tuple[tuple[str, str], ...]
+    slots: tuple[Slot, ...]
+    calls: tuple[Call, ...]
+    outputs: tuple[Output, ...]
+    dropped: tuple[str, ...] = ()  # calls, maps and inputs that nothing needs, by name
+
+    def program(self) -> Program:
+        """The compiled program."""
+        from penstock._core import Program
+
+        return Program(
+            inputs=list(self.inputs),
+            slots=[
+                (slot.names[0], slot.datatype, slot.input, slot.output, slot.column, len(slot.names))
+                for slot in self.slots
+            ],
+            steps=[
+                (
+                    call.name,
+                    kernel_address(call.kernel) if isinstance(call.kernel, str) else call.kernel(),
+                    list(call.state),
+                    list(call.reads),
+                    list(call.writes),
+                    call.scratch_bytes,
+                )
+                for call in self.calls
+            ],
+            outputs=[
+                (output.name, output.datatype, len(output.columns), output.flat) for output in self.outputs
+            ],
         )
-    for tensor, output in enumerate(outputs):
-        for column, name in enumerate(output.columns):
-            slots[current[name]] = (name, output.datatype, -1, tensor, column)
-    return Program(
-        inputs=list(inputs),
-        slots=slots,
-        steps=calls,
-        outputs=[(output.name, output.datatype, len(output.columns), output.flat) for output in outputs],
+
+
+def chain_state(chains: Sequence[Sequence[Op]]) -> tuple[Array, ...]:
+    """The state of the kernel of chains (ext/kernels/chain.pyx): the operations of each column."""
+    ops = [op for chain in chains for op in chain]
+    return (
+        np.cumsum([0, *(len(chain) for chain in chains)], dtype=np.int64),
+        np.array([operation(op.code) for op in ops], np.int32),
+        np.cumsum([0, *(op.constants.size for op in ops)], dtype=np.int64),
+        np.concatenate([np.empty(0), *(op.constants for op in ops)]),
     )
-
-
-def cast_program(
-    inputs: Sequence[tuple[str, str]], *, output: str = "features", dtype: str = "FP64"
-) -> Program:
-    """The program of a model without transforms: numeric columns, in order, to a matrix [rows, columns].
-
-    `inputs` are names and datatypes, `dtype` is FP32 or FP64. TransformError names a column that is no
-    number.
-    """
-    check_matrix(dtype)
-    for name, datatype in inputs:
-        if datatype not in NUMERIC:
-            raise TransformError(
-                f"column {name!r} is {datatype}; without transforms a column must be numeric"
-            )
-    names = tuple(name for name, _ in inputs)
-    if not names:
-        raise TransformError("no column is named; a matrix needs at least one")
-    step = Step("cast", "cast", (), names, tuple((name, dtype) for name in names))
-    return compile_program(inputs, [step], [Output(output, dtype, names)])
 
 
 def check_matrix(dtype: str) -> None:

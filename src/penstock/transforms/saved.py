@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ class Saved:
         """Texts that text_arrays() made: UTF-8, one after the other, beside where each starts and ends."""
         offsets = self.array(f"{name}.offsets", "INT64", None if size is None else size + 1)
         text = self.array(f"{name}.text", "UINT8").tobytes()
-        if offsets.size < 1 or offsets[0] != 0 or offsets[-1] != len(text) or (np.diff(offsets) < 0).any():
+        ascends = bool((offsets[1:] >= offsets[:-1]).all())
+        if offsets.size < 1 or offsets[0] != 0 or offsets[-1] != len(text) or not ascends:
             raise self.error(
                 f"the array '{name}.offsets' does not divide the {len(text)} bytes of '{name}.text'"
             )
@@ -84,6 +85,22 @@ class Saved:
             or not all(isinstance(item, bool) for item in value)
         ):
             raise self.error(f"{name!r} is {value!r}, expected {size} booleans")
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of some words."""
+        value = self._learned.pop(name, None)
+        if not isinstance(value, str) or value not in choices:
+            raise self.error(f"{name!r} is {value!r}, expected {', '.join(choices)}")
+        return value
+
+    def names(self, name: str) -> list[str]:
+        """A list of distinct texts."""
+        value = self._learned.pop(name, None)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(f"{name!r} is {value!r}, expected a list of texts")
+        if len(set(value)) != len(value):
+            raise self.error(f"{name!r} is {value!r}, which names something twice")
         return value
 
     def finish(self) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from penstock.frames import Column
-from penstock.transforms.base import NUMERIC, Array, Step, Transform
+from penstock.transforms.elementwise import Elementwise
 from penstock.transforms.registry import register
 from penstock.transforms.saved import Saved
+from penstock.transforms.steps import Array, Op, op
 
 
 @register
-class Standardize(Transform):
+class Standardize(Elementwise):
     """(x - mean) / deviation: numbers [rows] to FP64 [rows], as scikit-learn's StandardScaler.
 
     Mean and standard deviation (of the population: divided by n) are those of the values that are not
@@ -23,7 +24,6 @@ class Standardize(Transform):
     """
 
     kind = "standardize"
-    accepts = NUMERIC
 
     def __init__(
         self, columns: str | Sequence[str], *, with_mean: bool = True, with_std: bool = True
@@ -61,15 +61,9 @@ class Standardize(Transform):
             if self.with_std and not _is_constant(mean, variance, values.size):
                 self._scale[index] = np.sqrt(variance)
 
-    def outputs(self, column: str, datatype: str) -> list[tuple[str, str]]:
-        """One column of the same name."""
-        return [(column, "FP64")]
-
-    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
-        """One call for all columns."""
-        outputs = tuple((column, "FP64") for column in self.columns)
-        state = (self._mean, self._scale)
-        return [Step(self.step_name(self.columns), "standardize", state, self.columns, outputs)]
+    def operations(self, index: int) -> tuple[Op, ...]:
+        """Minus the mean, over the scale."""
+        return (op("standardize", self._mean[index], self._scale[index]),)
 
     def arrays(self) -> dict[str, Array]:
         """`mean` and `scale`, FP64 [columns]."""

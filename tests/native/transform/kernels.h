@@ -13,7 +13,7 @@
 namespace penstock::transform::testing {
 
 inline penstock_column column(const void* data, std::int64_t stride, DataType dtype) {
-  return {const_cast<void*>(data), stride, static_cast<std::int32_t>(dtype), 0};
+  return {const_cast<void*>(data), stride, static_cast<std::int32_t>(dtype), 1};
 }
 
 template <typename T>

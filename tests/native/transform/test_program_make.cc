@@ -47,6 +47,9 @@ TEST_CASE("an index outside its list is refused") {
   CHECK(says(refusal_of([](ProgramSpec& s) { s.steps[0].in[0] = 5; }), "slot 5 of 5"));
   CHECK(says(refusal_of([](ProgramSpec& s) { s.steps[0].in[0] = -1; }), "slot -1 of 5"));
   CHECK(says(refusal_of([](ProgramSpec& s) { s.steps[1].out[0] = 99; }), "slot 99 of 5"));
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.steps[1].in[0].element = 1; }),
+             "reads column 1 of slot 2 \"scratch\", which has 1"));
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.steps[1].in[0].element = -1; }), "reads column -1"));
 }
 
 TEST_CASE("a slot is written once, before it is read") {
@@ -63,6 +66,20 @@ TEST_CASE("every column of every output has one writer") {
   CHECK(says(refusal_of([](ProgramSpec& s) { s.outputs[0].width = 3; }), "column 2 of output \"features\""));
   CHECK(says(refusal_of([](ProgramSpec& s) { s.slots[3].column = 1; }), "same column"));
   CHECK(says(refusal_of([](ProgramSpec& s) { s.outputs[0].width = 0; }), "0 columns"));
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.slots[3].width = 2; }), "same column"));
+  CHECK(
+      says(refusal_of([](ProgramSpec& s) { s.slots[4].width = 2; }), "column 1 to 2 of output \"features\""));
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.slots[4].width = INT32_MAX; }), "column 1 to 2147483647"));
+}
+
+TEST_CASE("a slot of several columns is no input and no text") {
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.slots[2].width = 0; }), "0 columns"));
+  CHECK(says(refusal_of([](ProgramSpec& s) { s.slots[0].width = 2; }), "is an input or BYTES"));
+  CHECK(says(refusal_of([](ProgramSpec& s) {
+               s.slots[2].width = 2;
+               s.slots[2].dtype = DataType::kBytes;
+             }),
+             "is an input or BYTES"));
 }
 
 TEST_CASE("types fit") {

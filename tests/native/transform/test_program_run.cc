@@ -68,6 +68,63 @@ TEST_CASE("steps run in order and write straight into the row-major matrix") {
   CHECK(std::vector<double>(values, values + 6) == std::vector<double>{12, 4, 14, 6, 16, 8});
 }
 
+TEST_CASE("a batch goes through the steps in tiles, and every row comes out in its place") {
+  // {x, -x} side by side in scratch memory; then the second of them into the matrix, beside three of a block.
+  const auto pair = [](const void*, const penstock_column* in, penstock_column* out,
+                       std::int64_t rows) -> int {
+    if (rows < 1 || rows > PENSTOCK_ROWS || out[0].width != 2 || out[0].stride != 16) return 1;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      double* const made = &at<double>(out[0], row);
+      made[0] = at<double>(in[0], row);
+      made[1] = -made[0];
+    }
+    return 0;
+  };
+  const auto copy = [](const void*, const penstock_column* in, penstock_column* out,
+                       std::int64_t rows) -> int {
+    if (in[0].width != 1 || out[0].width != 1 || out[1].width != 3) return 1;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      at<double>(out[0], row) = at<double>(in[0], row);
+      for (int e = 0; e < 3; ++e) (&at<double>(out[1], row))[e] = at<double>(in[1], row) + e;
+    }
+    return 0;
+  };
+  ProgramSpec spec;
+  spec.inputs = {{"x", DataType::kFp64, {-1}}};
+  spec.slots = {{DataType::kFp64, "x", 0, -1, 0, 1},
+                {DataType::kFp64, "pair", -1, -1, 0, 2},
+                {DataType::kFp64, "second", -1, 0, 3, 1},
+                {DataType::kFp64, "three", -1, 0, 0, 3}};
+  spec.steps.push_back({"pair", pair, {}, {0}, {1}, 0});
+  spec.steps.push_back({"copy", copy, {}, {{1, 1}, {1, 0}}, {2, 3}, 0});
+  spec.outputs = {{"features", DataType::kFp64, 4, false}};
+  const std::unique_ptr<Program> program = built(std::move(spec));
+  std::vector<double> values(2000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i);
+  Arena arena;
+  for (const std::int64_t rows : {1, 2, 31, 32, 33, 128, 129, 1000}) {
+    const std::array in{column(values.data(), 16, DataType::kFp64)};  // every other value
+    std::span<const TensorView> out;
+    REQUIRE(program->run(in, rows, arena, &out).is_ok());
+    const auto* made = static_cast<const double*>(out[0].data);
+    bool sound = true;
+    for (std::int64_t row = 0; row < rows; ++row, made += 4) {
+      const double x = 2.0 * static_cast<double>(row);
+      sound = sound && made[0] == x && made[1] == x + 1 && made[2] == x + 2 && made[3] == -x;
+    }
+    CHECK(sound);
+    arena.reset();
+  }
+}
+
+TEST_CASE("a refusal counts rows from the batch's first, whichever tile they are in") {
+  std::vector<StringRef> strings(1000, text("AA"));
+  strings[777] = text("ZZ");
+  Arena arena;
+  std::span<const TensorView> out;
+  CHECK(run_text(strings, &out, arena).message() == "copy(carrier) refused row 777: \"ZZ\"");
+}
+
 TEST_CASE("no rows give an empty matrix") {
   const std::unique_ptr<Program> program = built(two_steps());
   const std::array in{column(nullptr, 8, DataType::kFp64), column(nullptr, 8, DataType::kFp64)};

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from cli_program import Run
+from onnx import TensorProto, helper
+from sklearn.linear_model import LinearRegression
 
+import penstock
+from penstock import transforms as t
 from penstock.bundle.manifest import digest_of, parse_manifest
 
 TRANSFORMS = {
@@ -200,3 +204,40 @@ def test_a_fifo_is_no_archive_and_is_not_waited_for(run: Run, tmp_path: Path) ->
     code, _, err = run("bundle", "unpack", tmp_path / "fifo", "--repository", tmp_path / "other")
     assert code == 1
     assert "is a FIFO; expected a regular file" in err
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Path:
+    """A bundle that can be loaded: two transforms, and one that nothing needs, before a linear model."""
+    frame = {"x": [1.0, 2.0, None, 4.0], "c": ["a", "b", "a", "b"], "unused": [1.0, 1.0, 1.0, 1.0]}
+    transforms = [t.Impute("x"), t.OneHot("c"), t.Log1p("unused"), t.Select(["x", "c=a", "c=b"], only=True)]
+    features = t.Features(transforms).fit(frame)
+    model = LinearRegression().fit(features.transform(frame), [1.0, 2.0, 3.0, 4.0])
+    return penstock.build(tmp_path / "repository", name="m", version="1", model=model, features=features).path
+
+
+def test_the_plan_shows_what_runs_between_the_columns_and_the_model(run: Run, planned: Path) -> None:
+    code, out, _ = run("bundle", "inspect", planned, "--plan")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[:3] == ["m/1", "inputs: x FP64, c BYTES", "output: features FP64 [rows, 2]"]
+    assert "   x FP64 -> fill 2.33333 -> features[0] x" in lines
+    assert "   c BYTES -> features[1] coefficient of c" in lines
+    assert lines[-1] == "left out, since no feature depends on it: unused"
+
+
+def test_the_plan_as_json(run: Run, planned: Path) -> None:
+    code, out, _ = run("bundle", "inspect", planned, "--plan", "--json")
+    assert code == 0
+    plan = json.loads(out)["plan"]
+    assert plan["inputs"] == [["x", "FP64"], ["c", "BYTES"]]
+    assert {call["kernel"] for call in plan["calls"]} == {"chain", "ordinal_text"}
+
+
+def test_a_model_of_its_own_inputs_has_no_plan(run: Run, tmp_path: Path) -> None:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    built = penstock.build(tmp_path / "repository", name="neg", version="1", model=model)
+    code, out, _ = run("bundle", "inspect", built.path, "--plan")
+    assert (code, out) == (0, "neg/1 has no plan: its model takes the request's tensors as they are.\n")

@@ -38,7 +38,12 @@ AWKWARD_TEXTS = [
 
 @dataclass(frozen=True)
 class Case:
-    """`train` and `rows` draw columns; `reference` makes a matrix of the second, fitted on the first."""
+    """A transform, and the same by somebody else.
+
+    `train` and `rows` draw the column `x`, or a dict of columns; `target` among those of `train` is no column
+    but what fit() gets as its target. `reference` makes a matrix of the second, fitted on the first. `then`
+    are transforms behind it that show what it made, where that is no number.
+    """
 
     name: str
     make: Callable[[], t.Transform] = field(repr=False)
@@ -46,14 +51,45 @@ class Case:
     rows: st.SearchStrategy[Any] = field(repr=False)
     reference: Callable[[Any, Any], Array] = field(repr=False)
     exact: bool = False
+    then: Callable[[], list[t.Transform]] = field(default=list, repr=False)
+    rtol: float = 1e-12
+    atol: float = 1e-300
 
     def __str__(self) -> str:
         return self.name
 
 
+def frame_of(drawn: Any) -> tuple[dict[str, Any], Any]:
+    """The columns and the target of what a case drew."""
+    columns = dict(drawn) if isinstance(drawn, dict) else {"x": drawn}
+    return columns, columns.pop("target", None)
+
+
+def rows_of(frame: dict[str, Any], rows: slice) -> dict[str, Any]:
+    return {name: column[rows] for name, column in frame.items()}
+
+
+def bulk(make: Callable[[np.random.Generator, int], Any], *, least: int = 1) -> st.SearchStrategy[Any]:
+    """Many rows at a time, by NumPy from a drawn seed: `make(rng, rows)`."""
+    sizes = st.integers(least, 1000) | st.sampled_from([32, 33, 128, 129])
+    return st.builds(
+        lambda seed, size: make(np.random.default_rng(seed), size), st.integers(0, 2**32 - 1), sizes
+    )
+
+
+def bulk_text(rng: np.random.Generator, rows: int, *, missing: bool) -> list[str | None]:
+    """Of few texts many times, some of them awkward, and many others."""
+    letters = np.array([*"abcXYZ019 _-.é√ßçЖ日本\t\n🛫\u0301", ""])
+    pool: list[str | None] = [*AWKWARD_TEXTS, *(f"k{number}" for number in range(30))]
+    pool += ["".join(rng.choice(letters, rng.integers(0, 12))) for _ in range(30)]
+    pool += [None] * 8 if missing else []
+    return [pool[index] for index in rng.integers(0, len(pool), rows)]
+
+
 def texts(*, missing: bool) -> st.SearchStrategy[list[str | None]]:
     one: st.SearchStrategy[str | None] = st.sampled_from(AWKWARD_TEXTS) | st.text(max_size=20)
-    return st.lists(one | st.none() if missing else one, min_size=1, max_size=80)
+    few = st.lists(one | st.none() if missing else one, min_size=1, max_size=80)
+    return few | bulk(partial(bulk_text, missing=missing))
 
 
 def some_texts() -> st.SearchStrategy[list[str | None]]:
@@ -61,13 +97,26 @@ def some_texts() -> st.SearchStrategy[list[str | None]]:
     return texts(missing=True).filter(lambda column: any(value is not None for value in column))
 
 
+def bulk_floats(rng: np.random.Generator, rows: int, *, width: int, wild: bool) -> Array:
+    """Around zero, with missing ones, some far away; of `wild` ones any bits."""
+    dtype = np.float64 if width == 64 else np.float32
+    made = rng.normal(0, 10.0 ** rng.integers(-3, 5), rows).astype(dtype)
+    if wild:
+        bits = rng.bytes(rows * width // 8)
+        with np.errstate(invalid="ignore"):
+            made = np.where(rng.random(rows) < 0.3, np.frombuffer(bits, dtype), made)
+        made = np.where(rng.random(rows) < 0.1, rng.choice([np.inf, -np.inf, 0.0, -0.0], rows), made)
+    return np.where(rng.random(rows) < 0.1, np.nan, made).astype(dtype)
+
+
 def floats(width: int, *, wild: bool) -> st.SearchStrategy[Array]:
     """Columns with NaN among them; `wild` ones also have infinities and every magnitude."""
     dtype = np.float64 if width == 64 else np.float32
+    many = bulk(partial(bulk_floats, width=width, wild=wild), least=2)
     if wild:
-        return hnp.arrays(dtype, st.integers(1, 120), elements=st.floats(width=width))
+        return hnp.arrays(dtype, st.integers(1, 120), elements=st.floats(width=width)) | many
     values = st.floats(-1e6, 1e6, width=width) | st.just(float("nan"))
-    return hnp.arrays(dtype, st.integers(2, 120), elements=values)
+    return hnp.arrays(dtype, st.integers(2, 120), elements=values) | many
 
 
 def some_values(columns: st.SearchStrategy[Array]) -> st.SearchStrategy[Array]:
@@ -79,19 +128,24 @@ def numbers(width: int) -> st.SearchStrategy[Array]:
 
 
 def integers(dtype: type = np.int64) -> st.SearchStrategy[Array]:
-    return hnp.arrays(dtype, st.integers(1, 120))
+    info = np.iinfo(dtype)
+    many = bulk(lambda rng, rows: rng.integers(info.min, info.max, rows, dtype=dtype, endpoint=True))
+    return hnp.arrays(dtype, st.integers(1, 120)) | many
 
 
 def few_integers() -> st.SearchStrategy[Array]:
     one = st.integers(-3, 6) | st.sampled_from([2**62, -(2**63)])
-    return hnp.arrays(np.int64, st.integers(1, 80), elements=one)
+    pool = np.array([*range(-3, 30), 2**62, -(2**63)])
+    return hnp.arrays(np.int64, st.integers(1, 80), elements=one) | bulk(lambda rng, n: rng.choice(pool, n))
 
 
 def few_floats(*, missing: bool) -> st.SearchStrategy[Array]:
     one = st.sampled_from([0.0, -0.0, 0.5, -1.0, 1e300, 3.0]) | st.floats(-2, 2)
+    pool = np.array([0.0, -0.0, 0.5, -1.0, 1e300, 3.0, *np.linspace(-2, 2, 20), np.nan if missing else 7.0])
     if missing:
         one |= st.just(float("nan"))
-    return hnp.arrays(np.float64, st.integers(1, 80), elements=one)
+    few = hnp.arrays(np.float64, st.integers(1, 80), elements=one)
+    return few | bulk(lambda rng, rows: rng.choice(pool, rows))
 
 
 def matrix(column: Any) -> Array:
@@ -199,7 +253,10 @@ def text_impute(strategy: Any, **fill: Any) -> Case:
         return one_hot()(known, fills(train, rows)[:, 0].tolist())
 
     make = partial(t.Impute, "x", strategy, **fill)
-    return Case(f"{strategy} text", make, some_texts(), texts(missing=True), reference, exact=True)
+    rows = texts(missing=True)
+    return Case(
+        f"{strategy} text", make, some_texts(), rows, reference, exact=True, then=lambda: [t.OneHot("x")]
+    )
 
 
 PARITY: dict[str, list[Case]] = {
@@ -245,18 +302,47 @@ PARITY: dict[str, list[Case]] = {
         Case("FP64", lambda: t.Log1p("x"), floats(64, wild=True), floats(64, wild=True), log_of),
         Case("FP32", lambda: t.Log1p("x"), floats(32, wild=True), floats(32, wild=True), log_of),
     ],
+    "copy": [
+        Case(
+            "a number",
+            lambda: t.Copy("x", "y"),
+            floats(64, wild=True),
+            floats(64, wild=True),
+            lambda train, rows: np.column_stack([rows, rows]),
+            exact=True,
+        ),
+        Case(
+            "text",
+            lambda: t.Copy("x", "y"),
+            texts(missing=False),
+            texts(missing=True),
+            lambda train, rows: np.hstack([one_hot()(train, rows), ordinal(train, rows)]),
+            exact=True,
+            then=lambda: [t.OneHot("x"), t.Ordinal("y", unknown="value", unknown_value=-1)],
+        ),
+    ],
     "select": [
         Case(
-            np.dtype(kind).name,
-            lambda: t.Select("x"),
-            hnp.arrays(kind, 9),
-            hnp.arrays(kind, 40),
+            "only",
+            lambda: t.Select("x", only=True),
+            floats(32, wild=True),
+            floats(32, wild=True),
             widened,
             exact=True,
-        )
-        for kind in (
-            *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
-            *(np.float16, np.float32, np.float64),
-        )
+        ),
+        *(
+            Case(
+                np.dtype(kind).name,
+                lambda: t.Select("x"),
+                hnp.arrays(kind, 9),
+                hnp.arrays(kind, 200) | hnp.arrays(kind, 1),
+                widened,
+                exact=True,
+            )
+            for kind in (
+                *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+                *(np.float16, np.float32, np.float64),
+            )
+        ),
     ],
 }

@@ -287,12 +287,13 @@ def test_a_frame_without_rows_or_with_another_target_is_no_frame_to_fit_on() -> 
 
 
 def test_plain_columns_are_cast_to_a_matrix() -> None:
-    program = t.cast_program([("a", "INT32"), ("b", "BOOL"), ("c", "FP64")], output="data", dtype="FP32")
+    plan = t.cast_plan([("a", "INT32"), ("b", "BOOL"), ("c", "FP64")], output="data", dtype="FP32")
     columns = {"a": np.array([1, -2], np.int32), "b": np.array([True, False]), "c": np.array([0.1, np.nan])}
+    program = plan.program()
     made = program.run(columns)["data"]
     np.testing.assert_array_equal(made, np.array([[1, 1, 0.1], [-2, 0, np.nan]], np.float32))
     assert program.outputs == [("data", "FP32", (-1, 3))]
     with pytest.raises(TransformError, match="column 'b' is BYTES"):
-        t.cast_program([("a", "FP64"), ("b", "BYTES")])
+        t.cast_plan([("a", "FP64"), ("b", "BYTES")])
     with pytest.raises(TransformError, match="at least one"):
-        t.cast_program([])
+        t.cast_plan([])

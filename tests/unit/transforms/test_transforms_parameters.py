@@ -39,7 +39,7 @@ def test_columns_are_a_name_or_distinct_names(make: Callable[..., t.Transform]) 
         (lambda: t.Impute("x", "mean", fill_value=0), "fill_value goes with strategy='constant'"),
         (lambda: t.Impute("x", "constant", fill_value=NAN), "fill_value is NaN"),
         (lambda: t.Impute("x", "constant", fill_value=[1]), r"fill_value is \[1\]"),
-        (lambda: t.Impute("x", indicator=1), "indicator is 1, expected True or False"),
+        (lambda: t.Impute("x", indicator=1), "indicator is 1, expected True, False or 'all'"),
         (lambda: t.Standardize("x", with_mean=None), "standardize: column 'x': with_mean is None"),
         (lambda: t.Ordinal("x", unknown="ignore"), "ordinal: column 'x': unknown is 'ignore'"),
         (lambda: t.Ordinal("x", unknown="value"), "unknown_value goes with unknown='value'"),
@@ -152,4 +152,7 @@ def test_values_a_period_apart_are_the_same_point() -> None:
 
 def test_a_transform_shows_how_to_make_it_again() -> None:
     shown = repr(t.Impute("x", "constant", fill_value=1.5))
-    assert shown == "Impute(columns=('x',), strategy='constant', fill_value=1.5, indicator=False)"
+    assert (
+        shown
+        == "Impute(columns=('x',), strategy='constant', fill_value=1.5, missing_value=None, indicator=False)"
+    )

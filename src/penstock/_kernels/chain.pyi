@@ -1,0 +1,2 @@
+OPERATIONS: dict[str, tuple[int, int]]
+KERNELS: dict[str, int]

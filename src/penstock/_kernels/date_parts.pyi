@@ -1,0 +1,2 @@
+PARTS: dict[str, int]
+KERNELS: dict[str, int]

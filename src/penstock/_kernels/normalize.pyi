@@ -1,0 +1,2 @@
+NORMS: dict[str, int]  # by name: the code that the state holds
+KERNELS: dict[str, int]

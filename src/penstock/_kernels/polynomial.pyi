@@ -1,0 +1,2 @@
+SCRATCH_OF_COLUMN: int  # bytes of scratch memory for each input
+KERNELS: dict[str, int]

@@ -1,0 +1,49 @@
+"""Dates and times as numbers: microseconds since 1970-01-01T00:00:00Z, whatever held them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def of_array(instants: Array) -> Array:
+    """Of datetime64 [rows] in any unit: INT64 [rows], or FP64 with NaN where one is missing.
+
+    Finer units are rounded down; FP64 holds microseconds of the years 1684 to 2255 exactly. An array with an
+    instant that 64 bits do not hold comes back as it is.
+    """
+    fine = instants.astype("datetime64[us]")
+    missing = np.isnat(instants)
+    if np.datetime_data(instants.dtype)[0] not in ("ns", "ps", "fs", "as"):
+        kept = fine.astype(instants.dtype) == instants
+        if not (kept | missing).all():
+            return instants
+    return _numbers(fine.astype(np.int64), missing)
+
+
+def of_objects(values: Sequence[date | None]) -> Array:
+    """Of Python's datetimes and dates, None where missing; as of_array().
+
+    A datetime without a time zone counts as UTC, and a date as its midnight.
+    """
+    missing = np.array([value is None for value in values], bool)
+    ticks = [0 if value is None else (_instant(value) - _EPOCH) // _MICROSECOND for value in values]
+    return _numbers(np.array(ticks, np.int64), missing)
+
+
+def _instant(value: date) -> datetime:
+    if not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _numbers(ticks: Array, missing: Array) -> Array:
+    return np.where(missing, np.nan, ticks.astype(np.float64)) if missing.any() else ticks

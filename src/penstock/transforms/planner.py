@@ -1,0 +1,224 @@
+"""Makes plans: leaves out what nothing needs, joins maps to chains, gives every column its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from penstock.errors import TransformError
+from penstock.transforms.base import NUMERIC
+from penstock.transforms.plan import Call, Output, Plan, Slot, chain_state, check_matrix
+from penstock.transforms.steps import Alias, Item, Map, Op, Step
+
+
+def make_plan(inputs: Sequence[tuple[str, str]], items: Iterable[Item], outputs: Sequence[Output]) -> Plan:
+    """The plan of what computes the outputs. A name means what was last written to it.
+
+    `inputs` are names and datatypes. KeyError for a column that nothing made. An output that is text must be
+    a column that a step writes.
+    """
+    planner = _Planner(inputs)
+    for item in items:
+        planner.take(item)
+    return planner.plan(outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is written once: an input, or a block of a step."""
+
+    names: tuple[str, ...]
+    datatype: str
+    input: str | None = None
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A column: one of a source's, through operations that are yet to be done."""
+
+    source: _Source
+    element: int
+    ops: tuple[Op, ...] = field(default=(), compare=False)
+    key: tuple[int, ...] = ()  # the identities of `ops`
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    step: Step
+    reads: tuple[_Value, ...]
+    writes: tuple[_Source, ...]
+
+
+class _Planner:
+    def __init__(self, inputs: Sequence[tuple[str, str]]) -> None:
+        self._inputs = {name: _Source((name,), datatype, name) for name, datatype in inputs}
+        self._current = {name: _Value(source, 0) for name, source in self._inputs.items()}
+        self._nodes: list[_Node] = []
+        self._maps: list[tuple[str, _Value]] = []
+
+    def take(self, item: Item) -> None:
+        if isinstance(item, Alias):
+            self._current[item.target] = self._current[item.source]
+        elif isinstance(item, Map):
+            before = self._current[item.source]
+            if not item.ops and (before.key or before.source.datatype == "FP64"):
+                self._current[item.target] = before
+                return
+            key = (*before.key, *map(id, item.ops))
+            # Even without operations a map's result is a number of its own, not the column's datatype.
+            made = _Value(before.source, before.element, before.ops + item.ops, key or (0,))
+            self._current[item.target] = made
+            self._maps.append((item.target, made))
+        else:
+            reads = tuple(self._current[name] for name in item.inputs)
+            writes = tuple(_Source(block.names, block.datatype) for block in item.outputs)
+            self._nodes.append(_Node(item, reads, writes))
+            for source in writes:
+                self._current |= {name: _Value(source, at) for at, name in enumerate(source.names)}
+
+    def plan(self, outputs: Sequence[Output]) -> Plan:
+        made = [[self._current[name] for name in output.columns] for output in outputs]
+        live = self._live(value for values in made for value in values)
+        nodes = [node for node in self._nodes if _is_needed(node, live)]
+        used = [source for source in self._inputs.values() if source in live]
+        writer = _Writer(used, nodes, outputs, made)
+        reached = {value for node in nodes for value in node.reads} | {v for values in made for v in values}
+        dropped = [
+            *(name for name, source in self._inputs.items() if source not in live),
+            *(node.step.name for node in self._nodes if node not in nodes),
+            *(name for name, value in self._maps if not any(_continues(end, value) for end in reached)),
+        ]
+        return Plan(
+            tuple((source.names[0], source.datatype) for source in used),
+            tuple(writer.slots),
+            tuple(writer.calls),
+            tuple(outputs),
+            tuple(dict.fromkeys(dropped)),
+        )
+
+    def _live(self, wanted: Iterable[_Value]) -> set[_Source]:
+        live = {value.source for value in wanted}
+        for node in reversed(self._nodes):
+            if _is_needed(node, live):
+                live |= {value.source for value in node.reads}
+        return live
+
+
+def _is_needed(node: _Node, live: set[_Source]) -> bool:
+    return node.step.refuses or any(source in live for source in node.writes)
+
+
+def _continues(end: _Value, value: _Value) -> bool:
+    """Whether `end` is `value`, perhaps through more operations."""
+    same = end.source is value.source and end.element == value.element
+    return same and (end.key or (0,))[: len(value.key)] == value.key
+
+
+class _Writer:
+    """Gives every source and every chain a slot, and puts the calls in order."""
+
+    def __init__(
+        self,
+        inputs: Sequence[_Source],
+        nodes: Sequence[_Node],
+        outputs: Sequence[Output],
+        made: Sequence[Sequence[_Value]],
+    ) -> None:
+        self.slots: list[Slot] = []
+        self.calls: list[Call] = []
+        self._slot_of: dict[_Source, int] = {}
+        self._chain_slots: dict[_Value, int] = {}
+        self._ready: set[_Source] = set(inputs)
+        self._waiting: list[tuple[_Value, int]] = []  # chains to compute, and where to
+        for index, source in enumerate(inputs):
+            self._add(source, Slot(source.names, source.datatype, input=index))
+        self._place_outputs(nodes, outputs, made)
+        for node in nodes:
+            for source in node.writes:
+                if source not in self._slot_of:
+                    self._add(source, Slot(source.names, source.datatype))
+            for value in node.reads:
+                if value.key and value not in self._chain_slots:
+                    self._chain_slots[value] = len(self.slots)
+                    self._waiting.append((value, len(self.slots)))
+                    self.slots.append(Slot((value.source.names[value.element],), "FP64"))
+        for node in nodes:
+            self._call(node)
+        self._run_chains()
+
+    def _add(self, source: _Source, slot: Slot) -> None:
+        self._slot_of[source] = len(self.slots)
+        self.slots.append(slot)
+
+    def _place_outputs(
+        self, nodes: Sequence[_Node], outputs: Sequence[Output], made: Sequence[Sequence[_Value]]
+    ) -> None:
+        """The blocks that lie in an output as they are go straight there; all other columns are chains."""
+        written = {source for node in nodes for source in node.writes}
+        read = {value.source for node in nodes for value in node.reads}
+        read |= {value.source for values in made for value in values if value.key}
+        for index, (output, values) in enumerate(zip(outputs, made, strict=True)):
+            column = 0
+            while column < len(values):
+                value = values[column]
+                width = len(value.source.names)
+                whole = [_Value(value.source, element) for element in range(width)]
+                fits = value.source.datatype == output.datatype or (
+                    value.source.datatype == "FP64" and output.datatype == "FP32" and value.source not in read
+                )
+                is_block = list(values[column : column + width]) == whole
+                if is_block and fits and value.source in written and value.source not in self._slot_of:
+                    slot = Slot(output.columns[column : column + width], output.datatype, -1, index, column)
+                    self._add(value.source, slot)
+                    column += width
+                    continue
+                self._waiting.append((value, len(self.slots)))
+                self.slots.append(Slot((output.columns[column],), output.datatype, -1, index, column))
+                column += 1
+
+    def _call(self, node: _Node) -> None:
+        if any(value in self._chain_slots and self._is_waiting(value) for value in node.reads):
+            self._run_chains()
+        reads = tuple(
+            (self._chain_slots[value], 0) if value.key else (self._slot_of[value.source], value.element)
+            for value in node.reads
+        )
+        writes = tuple(self._slot_of[source] for source in node.writes)
+        step = node.step
+        self.calls.append(Call(step.name, step.kernel, step.state, reads, writes, step.scratch_bytes))
+        self._ready |= set(node.writes)
+
+    def _is_waiting(self, value: _Value) -> bool:
+        return any(each == value for each, _ in self._waiting)
+
+    def _run_chains(self) -> None:
+        """One call for all chains whose columns are there."""
+        now = [item for item in self._waiting if item[0].source in self._ready]
+        self._waiting = [item for item in self._waiting if item[0].source not in self._ready]
+        if not now:
+            return
+        names = [value.source.names[value.element] for value, _ in now]
+        chains = tuple(value.ops for value, _ in now)
+        reads = tuple((self._slot_of[value.source], value.element) for value, _ in now)
+        writes = tuple(slot for _, slot in now)
+        self.calls.append(
+            Call(f"chain({', '.join(names)})", "chain", chain_state(chains), reads, writes, chains=chains)
+        )
+
+
+def cast_plan(inputs: Sequence[tuple[str, str]], *, output: str = "features", dtype: str = "FP64") -> Plan:
+    """The plan of a model without transforms: numeric columns, in order, to a matrix [rows, columns].
+
+    `inputs` are names and datatypes, `dtype` is FP32 or FP64. TransformError names a column that is no
+    number.
+    """
+    check_matrix(dtype)
+    for name, datatype in inputs:
+        if datatype not in NUMERIC:
+            raise TransformError(
+                f"column {name!r} is {datatype}; without transforms a column must be numeric"
+            )
+    names = tuple(name for name, _ in inputs)
+    if not names:
+        raise TransformError("no column is named; a matrix needs at least one")
+    return make_plan(inputs, [], [Output(output, dtype, names)])
