@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from penstock.transforms.categories import Given, plain
+from penstock.transforms.categories import Given, lookup_arrays, plain
 from penstock.transforms.grouped import Grouped
 from penstock.transforms.registry import register
-from penstock.transforms.steps import Array
+from penstock.transforms.steps import Array, Block, Step
 
 # What a kernel does for a value that sets no output, and for one that it refuses (ext/kernels/one_hot.pyx).
 _NONE, _REFUSED = -1, -2
@@ -99,6 +101,30 @@ class OneHot(Grouped):
             names.append(f"{column}_infrequent")
         dropped = self._dropped(column)
         return [(name, "FP64") for index, name in enumerate(names) if index != dropped]
+
+    def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
+        """The calls, each of which can leave out outputs that nothing needs."""
+        return [replace(step, narrow=partial(self._narrowed, step)) for step in super().steps(datatypes)]
+
+    def _narrowed(self, step: Step, keep: Sequence[Sequence[int]]) -> Step:
+        """The step with these columns of each block; an input without one is looked up only for errors."""
+        blocks = dict(zip(step.inputs, zip(step.outputs, keep, strict=True), strict=True))
+        columns = tuple(column for column, (_, kept) in blocks.items() if len(kept) or step.refuses)
+        positions, unknown, missing = self.codes(columns)
+        first = 0
+        for index, column in enumerate(columns):
+            block, kept = blocks[column]
+            last = first + len(self._found[column].values)
+            places = np.full(len(block.names) + 2, _NONE, np.int32)  # behind the block's: _REFUSED and _NONE
+            places[_REFUSED] = _REFUSED
+            places[list(kept)] = np.arange(len(kept))
+            positions[first:last] = places[positions[first:last]]
+            unknown[index], missing[index] = places[unknown[index]], places[missing[index]]
+            first = last
+        state = (*lookup_arrays([self._found[column] for column in columns]), positions, unknown, missing)
+        made = [(block, kept) for block, kept in blocks.values() if len(kept)]
+        outputs = tuple(Block(tuple(block.names[i] for i in kept), block.datatype) for block, kept in made)
+        return replace(step, name=self.step_name(columns), state=state, inputs=columns, outputs=outputs)
 
     def kernel(self) -> str:
         """A kernel of its own."""

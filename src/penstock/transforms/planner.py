@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.errors import TransformError
 from penstock.transforms.base import NUMERIC
@@ -55,6 +55,7 @@ class _Planner:
         self._current = {name: _Value(source, 0) for name, source in self._inputs.items()}
         self._nodes: list[_Node] = []
         self._maps: list[tuple[str, _Value]] = []
+        self._narrow: list[str] = []  # columns that steps leave out
 
     def take(self, item: Item) -> None:
         if isinstance(item, Alias):
@@ -78,15 +79,21 @@ class _Planner:
 
     def plan(self, outputs: Sequence[Output]) -> Plan:
         made = [[self._current[name] for name in output.columns] for output in outputs]
+        made = self._narrowed(made)
         live = self._live(value for values in made for value in values)
         nodes = [node for node in self._nodes if _is_needed(node, live)]
         used = [source for source in self._inputs.values() if source in live]
         writer = _Writer(used, nodes, outputs, made)
-        reached = {value for node in nodes for value in node.reads} | {v for values in made for v in values}
+        reached = [
+            *(value for node in nodes for value in node.reads),
+            *(v for values in made for v in values),
+        ]
+        passed = {point for value in reached for point in _points(value)}
         dropped = [
             *(name for name, source in self._inputs.items() if source not in live),
-            *(node.step.name for node in self._nodes if node not in nodes),
-            *(name for name, value in self._maps if not any(_continues(end, value) for end in reached)),
+            *(node.step.name for node in self._nodes if not _is_needed(node, live)),
+            *(name for name, value in self._maps if _points(value)[-1] not in passed),
+            *self._narrow,
         ]
         return Plan(
             tuple((source.names[0], source.datatype) for source in used),
@@ -95,6 +102,38 @@ class _Planner:
             tuple(outputs),
             tuple(dict.fromkeys(dropped)),
         )
+
+    def _narrowed(self, made: list[list[_Value]]) -> list[list[_Value]]:
+        """Has steps leave out columns that nothing needs; gives the values as they are then."""
+        live = self._live(value for values in made for value in values)
+        needed: dict[_Source, set[int]] = {}
+        reads = (value for node in self._nodes if _is_needed(node, live) for value in node.reads)
+        for value in (*reads, *(value for values in made for value in values)):
+            needed.setdefault(value.source, set()).add(value.element)
+        moved: dict[tuple[_Source, int], tuple[_Source, int]] = {}
+
+        def now(value: _Value) -> _Value:
+            source, element = moved.get((value.source, value.element), (value.source, value.element))
+            return replace(value, source=source, element=element)
+
+        for index, node in enumerate(self._nodes):
+            step = node.step
+            keep = [sorted(needed.get(source, ())) for source in node.writes]
+            blocks = list(zip(node.writes, keep, strict=True))
+            whole = all(len(kept) == len(source.names) for source, kept in blocks)
+            if step.narrow is None or whole or not _is_needed(node, live):
+                self._nodes[index] = replace(node, reads=tuple(map(now, node.reads)))
+                continue
+            narrow = step.narrow(keep)
+            given = dict(zip(step.inputs, node.reads, strict=True))
+            writes = tuple(_Source(block.names, block.datatype) for block in narrow.outputs)
+            written = [(source, kept) for source, kept in blocks if kept]
+            for (old, kept), new in zip(written, writes, strict=True):
+                moved |= {(old, element): (new, at) for at, element in enumerate(kept)}
+            for source, kept in blocks:
+                self._narrow += [name for at, name in enumerate(source.names) if at not in kept]
+            self._nodes[index] = _Node(narrow, tuple(now(given[name]) for name in narrow.inputs), writes)
+        return [[now(value) for value in values] for values in made]
 
     def _live(self, wanted: Iterable[_Value]) -> set[_Source]:
         live = {value.source for value in wanted}
@@ -108,10 +147,10 @@ def _is_needed(node: _Node, live: set[_Source]) -> bool:
     return node.step.refuses or any(source in live for source in node.writes)
 
 
-def _continues(end: _Value, value: _Value) -> bool:
-    """Whether `end` is `value`, perhaps through more operations."""
-    same = end.source is value.source and end.element == value.element
-    return same and (end.key or (0,))[: len(value.key)] == value.key
+def _points(value: _Value) -> list[tuple[_Source, int, tuple[int, ...]]]:
+    """The column after each of a value's operations."""
+    key = value.key or (0,)
+    return [(value.source, value.element, key[: end + 1]) for end in range(len(key))]
 
 
 class _Writer:
@@ -129,7 +168,7 @@ class _Writer:
         self._slot_of: dict[_Source, int] = {}
         self._chain_slots: dict[_Value, int] = {}
         self._ready: set[_Source] = set(inputs)
-        self._waiting: list[tuple[_Value, int]] = []  # chains to compute, and where to
+        self._waiting: dict[int, _Value] = {}  # chains to compute, by the slots that they go to
         for index, source in enumerate(inputs):
             self._add(source, Slot(source.names, source.datatype, input=index))
         self._place_outputs(nodes, outputs, made)
@@ -140,7 +179,7 @@ class _Writer:
             for value in node.reads:
                 if value.key and value not in self._chain_slots:
                     self._chain_slots[value] = len(self.slots)
-                    self._waiting.append((value, len(self.slots)))
+                    self._waiting[len(self.slots)] = value
                     self.slots.append(Slot((value.source.names[value.element],), "FP64"))
         for node in nodes:
             self._call(node)
@@ -172,12 +211,12 @@ class _Writer:
                     self._add(value.source, slot)
                     column += width
                     continue
-                self._waiting.append((value, len(self.slots)))
+                self._waiting[len(self.slots)] = value
                 self.slots.append(Slot((output.columns[column],), output.datatype, -1, index, column))
                 column += 1
 
     def _call(self, node: _Node) -> None:
-        if any(value in self._chain_slots and self._is_waiting(value) for value in node.reads):
+        if any(value.key and self._chain_slots[value] in self._waiting for value in node.reads):
             self._run_chains()
         reads = tuple(
             (self._chain_slots[value], 0) if value.key else (self._slot_of[value.source], value.element)
@@ -188,13 +227,11 @@ class _Writer:
         self.calls.append(Call(step.name, step.kernel, step.state, reads, writes, step.scratch_bytes))
         self._ready |= set(node.writes)
 
-    def _is_waiting(self, value: _Value) -> bool:
-        return any(each == value for each, _ in self._waiting)
-
     def _run_chains(self) -> None:
         """One call for all chains whose columns are there."""
-        now = [item for item in self._waiting if item[0].source in self._ready]
-        self._waiting = [item for item in self._waiting if item[0].source not in self._ready]
+        now = [(value, slot) for slot, value in self._waiting.items() if value.source in self._ready]
+        for _, slot in now:
+            del self._waiting[slot]
         if not now:
             return
         names = [value.source.names[value.element] for value, _ in now]

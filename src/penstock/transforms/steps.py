@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Step:
     """One kernel call on named columns: what it reads, its fitted state, what it writes.
 
     `refuses`: it may refuse a row. It then stays in the plan even where nothing needs what it writes.
+    `narrow` gives the same step for fewer columns: it is asked with those of each block that something needs.
     """
 
     name: str  # for messages, as in "one_hot(carrier)"
@@ -39,6 +40,7 @@ class Step:
     outputs: tuple[Block, ...]
     scratch_bytes: int = 0
     refuses: bool = False
+    narrow: Callable[[Sequence[Sequence[int]]], Step] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
