@@ -20,7 +20,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = ROOT / "benchmarks" / "results"
 LATEST = ROOT / "build" / "bench"
-PACKAGES = ("grpcio", "lightgbm", "numpy", "onnxruntime", "penstock", "protobuf")
+PACKAGES = (
+    "grpcio",
+    "lightgbm",
+    "numpy",
+    "onnxruntime",
+    "penstock",
+    "protobuf",
+    "scikit-learn",
+    "skl2onnx",
+)
 
 
 def parsed(

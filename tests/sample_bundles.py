@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,11 @@ MAX_ROWS = 64
 MODEL_SETTINGS = {
     "models.delay": {"policy": "all", "aliases": {"champion": "2", "stable": "1"}},
 }
+
+AIRPORTS = {"ATL": (0.5, -1.25), "ZRH": (2.0, 0.125), "東京": (-0.75, 3.5)}
+TRIPS_SETTINGS = {
+    "repository": {"allow_custom_transforms": True}
+}  # of a server that is to load write_trips()
 
 Value = tuple[str, str, Sequence[int | str]]  # name, datatype, shape: numbers, or names of open dimensions
 
@@ -230,6 +236,70 @@ def train_linear() -> tuple[LogisticRegression, t.Features]:
     features = flight_features().fit(frame)
     distances = np.digitize(frame["distance"], [-1, 1])
     return LogisticRegression(max_iter=1000).fit(features.transform(frame), distances), features
+
+
+def trips(rows: int = 400, seed: int = 1) -> pd.DataFrame:
+    """Texts, instants as text and as seconds, categories, and numbers of several types; some are missing."""
+    random = np.random.default_rng(seed)
+    words = np.array(["late", "crew", "Nebel", "über", "de-icing", "✈", "gate", "42"], dtype=object)
+    instants = random.integers(-(10**9), 4 * 10**9, rows)
+    frame = pd.DataFrame(
+        {
+            "note": [" ".join(random.choice(words, random.integers(0, 9))) for _ in range(rows)],
+            "departs": np.datetime_as_string(instants.astype("datetime64[s]")).astype(object) + "Z",
+            "booked": instants - random.integers(0, 10**7, rows),
+            "carrier": random.choice(np.array(["AA", "UA", "LX"], dtype=object), rows),
+            "airport": random.choice(np.array([*AIRPORTS, "ÅÅÅ"], dtype=object), rows),
+            "gate": random.integers(0, 9, rows).astype(np.int16),
+            "distance": random.normal(900, 300, rows).astype(np.float32),
+            "minutes": random.integers(20, 400, rows),
+            "wind": random.normal(size=rows),
+        }
+    )
+    for name in ("departs", "carrier", "airport", "distance", "wind"):
+        frame.loc[random.random(rows) < 0.1, name] = np.nan if frame[name].dtype.kind == "f" else None
+    return frame
+
+
+def pace(distance: float, minutes: float, wind: float) -> tuple[float, float]:
+    hours = minutes / 60
+    return math.log1p(abs(distance)) / hours, math.sin(wind) if wind == wind else 0.0
+
+
+def train_trips() -> tuple[LogisticRegression, t.Features]:
+    frame = trips()
+    late = (frame["minutes"] + 100 * (frame["carrier"] == "UA") > 220).to_numpy(float)
+    features = t.Features(
+        [
+            t.Copy(["note", "carrier"], ["words", "line"]),
+            t.TextHash("note", 16, ngram_range=(1, 2)),
+            t.TfIdf("words", analyzer="char_wb", ngram_range=(2, 3), max_features=40),
+            t.DateParts("departs", ("hour", "weekday", "is_weekend"), time_zone="America/New_York"),
+            t.DateParts("booked", ("month", "day"), unit="s", time_zone="Asia/Kathmandu"),
+            t.Impute(["departs_hour", "departs_weekday", "departs_is_weekend"], "constant", fill_value=-1),
+            t.Cross(["carrier", "airport"], keep=True),
+            t.OneHot("carrier|airport"),
+            t.TargetEncode("carrier"),
+            t.EmbeddingLookup("airport", AIRPORTS),
+            t.OneHot(["line", "gate"]),
+            t.Impute("distance", "median"),
+            t.Custom(["distance", "minutes", "wind"], pace, ["pace", "gust"], keep=True),
+            t.Bucketize("distance", bins=6),
+            t.Impute("wind", "mean", indicator=True),
+            t.Standardize("minutes"),
+        ]
+    )
+    matrix = features.fit_transform(frame, late)
+    return LogisticRegression(max_iter=5000).fit(matrix, late), features
+
+
+def write_trips(path: Path) -> None:
+    """Puts `trips` there: dates, text, categories and a custom transform before a linear model.
+
+    It is none of the Samples: a server must be told to load what others wrote.
+    """
+    model, features = train_trips()
+    penstock.build(path, name="trips", version="1", model=model, features=features, examples=trips(8, seed=9))
 
 
 class Samples:

@@ -72,7 +72,7 @@ bool fits(double value) noexcept {
     return value >= static_cast<double>(std::numeric_limits<To>::min()) && value < kEnd &&
            value == std::trunc(value);
   } else {
-    return true;
+    return !std::isfinite(value) || std::isfinite(static_cast<To>(value));
   }
 }
 

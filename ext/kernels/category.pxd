@@ -25,6 +25,9 @@ from libc.string cimport memcmp, memcpy
 from kernels.column cimport (BF16, BYTES, FP16, FP32, FP64, INT64, ROWS, UINT8, UINT64, elements, load, penstock_column,
                              penstock_state, penstock_string)
 
+cdef extern from *:
+    int __builtin_clzll(uint64_t word) noexcept nogil
+
 cdef enum:
     UNKNOWN = -1  # no such category
     MISSING = -2  # no value
@@ -113,13 +116,9 @@ cdef inline uint64_t key_hash(const CategoryKey key) noexcept nogil:
     return (word ^ (word >> 32)) * <uint64_t>0x9E3779B97F4A7C15U
 
 
-# The bits of a table of so many entries, a power of two from 2 on, to shift from a hash.
+# How far to shift a hash for an entry of a table of so many, a power of two from 2 on.
 cdef inline int hash_shift(uint64_t capacity) noexcept nogil:
-    cdef int shift = 63
-    while capacity > 2:
-        capacity >>= 1
-        shift -= 1
-    return shift
+    return __builtin_clzll(capacity) + 1
 
 
 cdef inline int64_t double_bits(double value) noexcept nogil:

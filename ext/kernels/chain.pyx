@@ -21,7 +21,7 @@ cdef enum Operation:
     SINGLE  # rounded to single precision
     BINARIZE  # a: 1 above a, else 0
     BUCKETIZE  # ascending edges: how many are at x or below
-    RANK  # margin, references and quantiles, as many of each: see rank()
+    RANK  # margin, 1 where it is added in single precision (else 0), references and as many quantiles: see rank()
     NORMAL_QUANTILE  # the standard normal's quantile of x
     YEO_JOHNSON  # lambda
     BOX_COX  # lambda
@@ -117,7 +117,7 @@ cdef inline double _angle(double x, double period) noexcept nogil:
 
 # The constants are as many as COUNTS says. False where their number makes no sense for an operation that takes any.
 cdef inline bint _apply(int32_t code, const double* constants, int64_t count, double* x, int64_t n) noexcept nogil:
-    cdef int64_t i
+    cdef int64_t i, quantiles
     cdef double a = constants[0] if count > 0 else 0.0
     cdef double b = constants[1] if count > 1 else 0.0
     cdef int64_t[ROWS] found
@@ -152,11 +152,12 @@ cdef inline bint _apply(int32_t code, const double* constants, int64_t count, do
         for i in range(n):
             x[i] = <double>found[i] if x[i] == x[i] else x[i]
     elif code == RANK:
-        if count < 3 or count % 2 == 0:
+        if count < 4 or count % 2 != 0:
             return False
-        below_or_at(constants + 1 + count // 2, count // 2, x, n, found)
+        quantiles = count // 2 - 1
+        below_or_at(constants + 2 + quantiles, quantiles, x, n, found)
         for i in range(n):
-            x[i] = rank(x[i], a, constants + 1, constants + 1 + count // 2, count // 2, found[i])
+            x[i] = rank(x[i], a, b != 0.0, constants + 2, constants + 2 + quantiles, quantiles, found[i])
     elif code == NORMAL_QUANTILE:
         for i in range(n):
             x[i] = normal_quantile(x[i])
@@ -227,9 +228,9 @@ cdef int chain(const void* state_, const penstock_column* inputs, penstock_colum
             return 1
         load(&inputs[c], 0, rows, values)
         for o in range(starts[c], starts[c + 1]):
-            count = offsets[o + 1] - offsets[o]
-            if offsets[o] < 0 or count < 0 or offsets[o + 1] > state.arrays[3].size:
+            if offsets[o] < 0 or offsets[o + 1] < offsets[o] or offsets[o + 1] > state.arrays[3].size:
                 return 1
+            count = offsets[o + 1] - offsets[o]
             if codes[o] < 1 or codes[o] >= MOST or (COUNTS[codes[o]] != count and COUNTS[codes[o]] != -1):
                 return 1
             if not _apply(codes[o], constants + offsets[o], count, values, rows):

@@ -66,6 +66,7 @@ ctypedef struct Zone:
     const int32_t* offsets
     int64_t count
     int64_t horizon
+    bint naive  # whether numbers count on the zone's clock, not in UTC
 
 
 ctypedef struct Point:
@@ -112,6 +113,15 @@ cdef inline bint _at_instant(const Zone* zone, int64_t seconds, Point* point) no
     return _in_range(point.local, 0)
 
 
+# What the zone's clock shows; False where that is no year from 1 to 9999.
+cdef inline bint _on_clock(const Zone* zone, int64_t seconds, Point* point) noexcept nogil:
+    if not _in_range(seconds, 0):
+        return False
+    point.local = seconds
+    point.offset = zone.offsets[_changes(zone, seconds, True)]
+    return True
+
+
 cdef inline bint _of_ticks(const Zone* zone, int64_t ticks, int64_t per_second, Point* point) noexcept nogil:
     cdef int64_t seconds = ticks // per_second
     cdef int64_t rest = ticks % per_second
@@ -119,7 +129,7 @@ cdef inline bint _of_ticks(const Zone* zone, int64_t ticks, int64_t per_second, 
         seconds -= 1
         rest += per_second
     point.fraction = <double>rest / <double>per_second
-    return _at_instant(zone, seconds, point)
+    return _on_clock(zone, seconds, point) if zone.naive else _at_instant(zone, seconds, point)
 
 
 cdef inline bint _of_double(const Zone* zone, double ticks, int64_t per_second, Point* point) noexcept nogil:
@@ -139,9 +149,7 @@ cdef inline bint _of_text(const Zone* zone, const penstock_string* text, Point* 
     point.fraction = moment.fraction
     if moment.has_offset:
         return _at_instant(zone, moment.seconds - moment.offset, point)
-    point.local = moment.seconds
-    point.offset = zone.offsets[_changes(zone, moment.seconds, True)]
-    return True
+    return _on_clock(zone, moment.seconds, point)
 
 
 cdef inline bint _read(const Zone* zone, const penstock_column* column, int64_t row, int64_t per_second,
@@ -199,16 +207,16 @@ cdef inline double _part(int32_t part, const Point* point, int64_t days, const D
     return <double>(point.local - point.offset) + point.fraction
 
 
-# One input: INT64, INT32, UINT32 or FP64 ticks since 1970-01-01T00:00:00Z, or BYTES of ISO 8601; one block, of a column for each part.
+# One input: INT64, INT32, UINT32 or FP64 ticks since 1970-01-01T00:00:00, or BYTES of ISO 8601; one block, of a column for each part.
 # State:
 #   0 parts     INT32 [parts]
 #   1 instants  INT64 [changes]      ascending: when the zone's offset changes
 #   2 offsets   INT32 [changes + 1]  seconds ahead of UTC: before them, and from each on
-#   3 settings  INT64 [3]            ticks a second; from when on the offsets repeat every 400 years; 1 where what is no point in time is
-#                                    refused, 0 where it is NaN in all parts
+#   3 settings  INT64 [4]            ticks a second; from when on the offsets repeat every 400 years; 1 where what is no point in time is
+#                                    refused, 0 where it is NaN in all parts; 1 where ticks count on the zone's clock, 0 where in UTC
 cdef int date_parts(const void* state_, const penstock_column* inputs, penstock_column* outputs, int64_t rows) noexcept nogil:
     cdef const penstock_state* state = <const penstock_state*>state_
-    cdef const int64_t* settings = <const int64_t*>elements(state, 3, INT64, 3)
+    cdef const int64_t* settings = <const int64_t*>elements(state, 3, INT64, 4)
     cdef const int32_t* parts
     cdef Zone zone
     cdef Point point
@@ -223,6 +231,7 @@ cdef int date_parts(const void* state_, const penstock_column* inputs, penstock_
     zone.instants = <const int64_t*>elements(state, 1, INT64, zone.count)
     zone.offsets = <const int32_t*>elements(state, 2, INT32, zone.count + 1)
     zone.horizon = settings[1]
+    zone.naive = settings[3] != 0
     parts = <const int32_t*>elements(state, 0, INT32, outputs[0].width)
     if zone.instants == NULL or zone.offsets == NULL or parts == NULL or settings[0] < 1:
         return 1
@@ -243,6 +252,12 @@ cdef int date_parts(const void* state_, const penstock_column* inputs, penstock_
             for p in range(outputs[0].width):
                 set_element(&outputs[0], row, p, NAN)
     return 0
+
+
+def is_moment(bytes text not None) -> bool:
+    """Whether a text is a point in time, as the kernel reads it."""
+    cdef Moment moment
+    return read_moment(text, len(text), &moment)
 
 
 KERNELS = {"date_parts": <uintptr_t><void*>date_parts}

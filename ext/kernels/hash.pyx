@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from kernels.column cimport (BYTES, FP64, INT8, INT16, INT32, INT64, ROWS, UINT8, UINT16, UINT32, UINT64, clear_row,
                              elements, load, penstock_column, penstock_state, penstock_string, settable,
                              storable, store)
-from kernels.murmur3 cimport Murmur3, murmur3_finish, murmur3_start, murmur3_update
+from kernels.murmur3 cimport Murmur3, hash_column, hash_is_negative, murmur3_finish, murmur3_start, murmur3_update
 
 cdef enum:
     DIGITS = 20  # of the longest 64-bit integer, its sign among them
@@ -66,12 +66,6 @@ cdef inline void _update_part(Murmur3* hash_, const penstock_string* part) noexc
             murmur3_update(hash_, "\\", 1)
             start = at
     murmur3_update(hash_, part.data + start, part.size - start)
-
-
-# scikit-learn's choice: the absolute value of the signed hash, modulo the buckets.
-cdef inline int64_t _bucket(uint32_t hash_, int64_t buckets) noexcept nogil:
-    cdef int64_t value = <int64_t><int32_t>hash_
-    return (-value if value < 0 else value) % buckets
 
 
 # Adds to one of a block's columns in one row.
@@ -159,11 +153,11 @@ cdef int hash_values(const void* state_, const penstock_column* inputs, penstock
                     continue
                 murmur3_update(&hash_, part.data, part.size)
             hashed = murmur3_finish(&hash_)
-            bucket = _bucket(hashed, settings[0])
+            bucket = hash_column(hashed, settings[0])
             if indexed:
                 found[row] = <double>bucket
             else:
-                _add(block, row, bucket, -1.0 if signed_ and <int32_t>hashed < 0 else 1.0)
+                _add(block, row, bucket, -1.0 if signed_ and hash_is_negative(hashed) else 1.0)
         if indexed:
             store(block, 0, rows, found)
     return 0

@@ -3,7 +3,7 @@
 # The whole text at once with murmur3_32(), or in parts: murmur3_start(), any number of murmur3_update(), murmur3_finish(). How a text is
 # cut into parts does not change its hash. Words are little-endian, as on every machine that this runs on.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 
@@ -88,3 +88,17 @@ cdef inline uint32_t murmur3_32(const char* text, int64_t size, uint32_t seed) n
     if size & 1:
         tail |= <uint32_t>bytes_[size - 1] << (8 * (size & 2))
     return _finished(hash_, tail, <uint64_t>size)
+
+
+# Whether a hash is negative as a signed number: it then counts -1 where signs are wanted.
+cdef inline bint hash_is_negative(uint32_t hash_) noexcept nogil:
+    return hash_ >> 31 != 0
+
+
+# scikit-learn's choice of a column: the absolute value of the hash as a signed number, modulo the columns, at least 1. That of -2^31,
+# which has no absolute value among them, is 2^31.
+cdef inline int64_t hash_column(uint32_t hash_, int64_t columns) noexcept nogil:
+    cdef uint32_t size = <uint32_t>(0 - hash_) if hash_is_negative(hash_) else hash_
+    if columns > <int64_t>0xFFFFFFFFU:
+        return <int64_t>size
+    return <int64_t>(size % <uint32_t>columns)

@@ -46,28 +46,34 @@ cdef inline double _between(double x, double x0, double y0, double x1, double y1
     return y
 
 
+cdef inline double _sum(double x, double y, bint single) noexcept nogil:
+    return <double>(<float>x + <float>y) if single else x + y
+
+
 # The rank of x among `n` ascending quantiles, n > 0, whose ranks are `references`: between two neighbours on the
 # line, for one that occurs several times the middle of their ranks. `above` of the quantiles are at x or below. The
-# ends, and what is within `margin` of them, have the ranks 0 and 1: what scikit-learn's QuantileTransformer does.
-cdef inline double rank(double x, double margin, const double* references, const double* quantiles, int64_t n,
-                        int64_t above) noexcept nogil:
+# ends, and what is within `margin` of them, have the ranks 0 and 1: what scikit-learn's QuantileTransformer does. There
+# a margin of no effect (x + margin is x) leaves ties at an end the middle of their ranks; `single`: x is of single
+# precision, and so are x + margin and x - margin.
+cdef inline double rank(double x, double margin, bint single, const double* references, const double* quantiles,
+                        int64_t n, int64_t above) noexcept nogil:
     cdef double low = quantiles[0]
     cdef double high = quantiles[n - 1]
     cdef double ascending, descending
     cdef int64_t from_below
     if x != x:
         return x
-    if x - margin < low if margin > 0.0 else x == low:
+    if (_sum(x, -margin, single) < low) if margin > 0.0 else x == low:
         return 0.0
-    if x + margin > high if margin > 0.0 else x == high:
+    if (_sum(x, margin, single) > high) if margin > 0.0 else x == high:
         return 1.0
     if above == 0:
         return references[0]
-    if above == n:
-        return references[n - 1]
     if quantiles[above - 1] == x:
         from_below = below(quantiles, n, x)
         return 0.5 * (references[above - 1] + references[from_below])
+    if above == n:
+        return references[n - 1]
     ascending = _between(x, quantiles[above - 1], references[above - 1], quantiles[above], references[above])
     descending = _between(-x, -quantiles[above], -references[above], -quantiles[above - 1], -references[above - 1])
     return 0.5 * (ascending - descending)

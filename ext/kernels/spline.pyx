@@ -75,6 +75,12 @@ cdef inline void _slopes(const double* knots, int64_t interval, int64_t degree, 
     slopes[degree] = carried
 
 
+# Beyond the range CONSTANT and LINEAR go on in the first or the last splines alone, as in scikit-learn: as many as are
+# not zero at its end where the knots there differ, and no others where they coincide.
+cdef inline int64_t _outermost(int64_t degree, int32_t extrapolation) noexcept nogil:
+    return degree + 1 if degree == 0 or (degree == 1 and extrapolation == LINEAR) else degree
+
+
 # k numeric inputs, k blocks of as many columns as there are splines, or one less: the last is then left out. State:
 #   0 knots  FP64 [k * m]  of each column, ascending, `degree` of them before and behind those of the range
 #   1 shape  INT32 [3]     degree; Extrapolation; 1 where a missing value makes zeros, else 0
@@ -87,7 +93,7 @@ cdef int spline(const void* state_, const penstock_column* inputs, penstock_colu
     cdef double[MOST + 1] splines
     cdef double[MOST + 1] slopes
     cdef double x, inside, low, high
-    cdef int64_t c, i, j, m, degree, last, made, interval, index
+    cdef int64_t c, i, j, m, degree, last, made, outermost, interval, index
     if shape == NULL or state.outputs != k or k < 1 or state.arrays[0].size % k != 0:
         return 1
     degree = shape[0]
@@ -101,6 +107,7 @@ cdef int spline(const void* state_, const penstock_column* inputs, penstock_colu
     made = last - degree if shape[1] == PERIODIC else last
     if shape[1] == PERIODIC and made < degree:
         return 1
+    outermost = _outermost(degree, shape[1])
     for c in range(k):
         if not settable(&outputs[c]) or (outputs[c].width != made and outputs[c].width != made - 1):
             return 1
@@ -133,6 +140,8 @@ cdef int spline(const void* state_, const penstock_column* inputs, penstock_colu
                 splines[degree] += splines[0]
             for j in range(degree + 1):
                 index = interval - degree + j
+                if (inside > x and index >= outermost) or (inside < x and index < made - outermost):
+                    continue
                 index = index - made if index >= made else index
                 if index < outputs[c].width:
                     set_element(&outputs[c], i, index, splines[j])

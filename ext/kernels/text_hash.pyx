@@ -4,15 +4,16 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
 from libc.string cimport memmove
 
 from kernels.column cimport BYTES, INT32, elements, penstock_column, penstock_state, penstock_string, settable
-from kernels.murmur3 cimport Murmur3, murmur3_32, murmur3_finish, murmur3_start, murmur3_update
+from kernels.murmur3 cimport (Murmur3, hash_column, hash_is_negative, murmur3_32, murmur3_finish, murmur3_start,
+                              murmur3_update)
 from kernels.text_grams cimport ANALYSIS, LONGEST_GRAM, SETTINGS, Grams, Taker, grams_of, piece_bytes, take_grams
-from kernels.text_row cimport close_row, normalize_row, open_row
+from kernels.text_row cimport TextRow, collect, open_row, row_bytes, touch, write_row
 
 
 ctypedef struct Hashes:
-    double* row
-    uint32_t width
-    bint signed_
+    TextRow row
+    int64_t width
+    uint32_t signs  # the bits of a hash that may make it count -1
     bint binary
     int32_t shortest
     int32_t longest
@@ -20,16 +21,12 @@ ctypedef struct Hashes:
     int32_t words  # in the first of them
 
 
-# The column is the hash's absolute value modulo the width, as a signed number; that of -2^31, which has no absolute value among them, is
-# 2^31 modulo the width.
 cdef inline void _add(Hashes* hashes, uint32_t hash_) noexcept nogil:
-    cdef bint negative = hash_ >> 31 != 0
-    cdef uint32_t size = <uint32_t>(0 - hash_) if negative else hash_
-    cdef int64_t column = size % hashes.width
+    cdef int64_t column = hash_column(hash_, hashes.width)
+    cdef double count = touch(&hashes.row, column)
     if hashes.binary:
-        hashes.row[column] = 1.0
-    else:
-        hashes.row[column] += -1.0 if negative and hashes.signed_ else 1.0
+        count = 0.0
+    hashes.row.counts[column] = count + (-1.0 if hash_is_negative(hash_ & hashes.signs) else 1.0)
 
 
 cdef void _gram(void* self, const uint8_t* text, int64_t size) noexcept nogil:
@@ -58,7 +55,7 @@ cdef void _word(void* self) noexcept nogil:
     murmur3_start(&hashes.open[hashes.words], 0)
 
 
-# One input, BYTES; one block; scratch memory of 8 bytes for each of its columns, and the bytes of a piece. State, as in text_grams.pxd,
+# One input, BYTES; one block; scratch memory of a row and of a piece. State, as in text_grams.pxd,
 # with one lookup and the settings, after those of the n-grams:
 #   whether hashes below 0 count -1, whether to note only that an n-gram occurs, the norm
 cdef int text_hash(const void* state_, const penstock_column* inputs, penstock_column* outputs, int64_t rows) noexcept nogil:
@@ -76,11 +73,12 @@ cdef int text_hash(const void* state_, const penstock_column* inputs, penstock_c
     scratch = &outputs[1]
     if inputs[0].dtype != BYTES or not settable(block):
         return 1
-    if scratch.stride < 8 * <int64_t>block.width + piece_bytes(&grams):
+    if scratch.stride < row_bytes(block.width) + piece_bytes(&grams):
         return 1
-    grams.piece = <uint8_t*>scratch.data + 8 * <int64_t>block.width
-    hashes.width = <uint32_t>block.width
-    hashes.signed_ = settings[ANALYSIS] != 0
+    grams.piece = <uint8_t*>scratch.data + row_bytes(block.width)
+    hashes.width = block.width
+    open_row(&hashes.row, block.width, scratch.data)
+    hashes.signs = 0xFFFFFFFFU if settings[ANALYSIS] != 0 and settings[ANALYSIS + 1] == 0 else 0
     hashes.binary = settings[ANALYSIS + 1] != 0
     hashes.shortest = grams.shortest
     hashes.longest = grams.longest
@@ -89,12 +87,11 @@ cdef int text_hash(const void* state_, const penstock_column* inputs, penstock_c
     taker.part = _part
     taker.word = _word
     for row in range(rows):
-        hashes.row = open_row(block, row, scratch.data)
         hashes.words = 0
         murmur3_start(&hashes.open[0], 0)
         take_grams(&grams, <const penstock_string*>(<const char*>inputs[0].data + row * inputs[0].stride), &taker)
-        normalize_row(hashes.row, block.width, settings[ANALYSIS + 2])
-        close_row(block, row, hashes.row)
+        collect(&hashes.row)
+        write_row(block, row, &hashes.row, settings[ANALYSIS + 2])
     return 0
 
 

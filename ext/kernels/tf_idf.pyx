@@ -8,13 +8,13 @@ from kernels.category cimport find_key, text_key
 from kernels.column cimport (BYTES, FP64, INT32, elements, penstock_column, penstock_state, penstock_string,
                              settable)
 from kernels.text_grams cimport ANALYSIS, LONGEST_GRAM, SETTINGS, Grams, Taker, grams_of, piece_bytes, take_grams
-from kernels.text_row cimport close_row, normalize_row, open_row
+from kernels.text_row cimport TextRow, collect, open_row, row_bytes, touch, write_row
 
 
 # Words, joined by spaces, are one stream, of which the window holds at least the last `longest_term` bytes: an n-gram of more is no term.
 ctypedef struct Counts:
     const Grams* grams
-    double* row
+    TextRow row
     int64_t width
     bint binary
     int64_t longest_term
@@ -29,12 +29,14 @@ ctypedef struct Counts:
 cdef void _gram(void* self, const uint8_t* text, int64_t size) noexcept nogil:
     cdef Counts* counts = <Counts*>self
     cdef const char* term = <const char*>text
+    cdef double count
     cdef int64_t column
     if size > counts.longest_term:
         return
     column = find_key(counts.grams.terms, text_key(term, size), term)
     if 0 <= column < counts.width:
-        counts.row[column] = 1.0 if counts.binary else counts.row[column] + 1.0
+        count = touch(&counts.row, column)
+        counts.row.counts[column] = 1.0 if counts.binary else count + 1.0
 
 
 cdef void _part(void* self, const uint8_t* text, int64_t size) noexcept nogil:
@@ -68,17 +70,18 @@ cdef void _word(void* self) noexcept nogil:
 
 
 # Counts to weights: 1 + log of them where that is wanted, times the idf where there is one.
-cdef inline void _weigh(double* row, int64_t width, bint sublinear, const double* idf) noexcept nogil:
-    cdef int64_t i
-    for i in range(width):
-        if sublinear and row[i] > 0.0:
-            row[i] = 1.0 + log(row[i])
+cdef inline void _weigh(const TextRow* row, bint sublinear, const double* idf) noexcept nogil:
+    cdef int64_t column, i
+    for i in range(row.size):
+        column = row.columns[i]
+        if sublinear:
+            row.counts[column] = 1.0 + log(row.counts[column])
         if idf != NULL:
-            row[i] *= idf[i]
+            row.counts[column] *= idf[column]
 
 
-# One input, BYTES; one block, of a column for each term; scratch memory of 8 bytes for each of them, the bytes of a piece, and twice
-# those of the longest term. State, as in text_grams.pxd, with two lookups, of which the second are the terms, and the settings, after
+# One input, BYTES; one block, of a column for each term; scratch memory of a row, of a piece, and of twice
+# the longest term. State, as in text_grams.pxd, with two lookups, of which the second are the terms, and the settings, after
 # those of the n-grams:
 #   bytes of the longest term, whether to note only that a term occurs, whether a count c becomes 1 + log(c), the norm
 # and one more array:
@@ -108,24 +111,24 @@ cdef int tf_idf(const void* state_, const penstock_column* inputs, penstock_colu
     counts.longest_term = settings[ANALYSIS]
     counts.binary = settings[ANALYSIS + 1] != 0
     counts.capacity = 2 * counts.longest_term
-    if scratch.stride < 8 * counts.width + counts.capacity + piece_bytes(&grams):
+    if scratch.stride < row_bytes(counts.width) + counts.capacity + piece_bytes(&grams):
         return 1
-    counts.window = <uint8_t*>scratch.data + 8 * counts.width
+    counts.window = <uint8_t*>scratch.data + row_bytes(counts.width)
+    open_row(&counts.row, counts.width, scratch.data)
     grams.piece = counts.window + counts.capacity
     taker.self = &counts
     taker.gram = _gram
     taker.part = _part
     taker.word = _word
     for row in range(rows):
-        counts.row = open_row(block, row, scratch.data)
         counts.base = 0
         counts.end = 0
         counts.starts[0] = 0
         counts.words = 0
         take_grams(&grams, <const penstock_string*>(<const char*>inputs[0].data + row * inputs[0].stride), &taker)
-        _weigh(counts.row, counts.width, settings[ANALYSIS + 2] != 0, idf)
-        normalize_row(counts.row, counts.width, settings[ANALYSIS + 3])
-        close_row(block, row, counts.row)
+        collect(&counts.row)
+        _weigh(&counts.row, settings[ANALYSIS + 2] != 0, idf)
+        write_row(block, row, &counts.row, settings[ANALYSIS + 3])
     return 0
 
 

@@ -58,9 +58,25 @@ struct Program::State {
   };
   enum Base : std::uint32_t { kColumns, kScratch, kOutputs };  // outputs from kOutputs on
 
+  struct Refused {
+    const Call* call = nullptr;  // null: none
+    std::int64_t row = 0;        // of those that were run
+  };
+
   explicit State(ProgramSpec spec);
 
+  // All calls, in order, on `rows` rows, up to the first that refuses one.
+  Refused run(std::span<penstock_column> columns, std::int64_t rows) const {
+    for (const Call& call : calls) {
+      const int refused = call.kernel(&call.state, columns.data() + call.in, columns.data() + call.out, rows);
+      if (refused != 0) [[unlikely]]
+        return {&call, refused - 1};
+    }
+    return {};
+  }
+
   std::vector<TensorSpec> inputs;
+  std::vector<std::int32_t> input_dtypes;  // of `inputs`, beside one another: each run compares them
   std::vector<TensorSpec> outputs;
   std::vector<std::size_t> output_row_bytes;
   std::vector<Call> calls;
@@ -77,6 +93,7 @@ struct Program::State {
 };
 
 Program::State::State(ProgramSpec spec) : inputs(std::move(spec.inputs)) {
+  for (const TensorSpec& input : inputs) input_dtypes.push_back(static_cast<std::int32_t>(input.dtype));
   for (const ProgramSpec::Output& output : spec.outputs) {
     TensorSpec made{output.name, output.dtype, {-1}};
     if (!output.flat) made.shape.push_back(output.width);
@@ -211,7 +228,7 @@ Status Program::run(std::span<const penstock_column> in, std::int64_t rows, Aren
                             std::to_string(state.inputs.size()));
   }
   for (std::size_t i = 0; i < in.size(); ++i) {
-    if (in[i].dtype != static_cast<std::int32_t>(state.inputs[i].dtype)) [[unlikely]] {
+    if (in[i].dtype != state.input_dtypes[i]) [[unlikely]] {
       return invalid_argument("column \"" + state.inputs[i].name + "\" is " +
                               type_name(static_cast<DataType>(in[i].dtype)) + ", expected " +
                               type_name(state.inputs[i].dtype));
@@ -246,12 +263,17 @@ Status Program::run(std::span<const penstock_column> in, std::int64_t rows, Aren
   }
   for (std::int64_t first = 0; first < rows; first += layout.rows) {
     const std::int64_t n = std::min(layout.rows, rows - first);
-    for (const State::Call& call : state.calls) {
-      const int refused = call.kernel(&call.state, columns.data() + call.in, columns.data() + call.out, n);
-      if (refused != 0) [[unlikely]] {
-        return refusal(call.name, columns.subspan(call.in, call.out - call.in), refused - 1, n,
-                       first_row + first);
+    State::Refused refused = state.run(columns, n);
+    if (refused.call != nullptr) [[unlikely]] {
+      // A later call may refuse an earlier row; the first row of the batch is the one to tell of.
+      while (refused.row > 0 && refused.row < n) {
+        const State::Refused earlier = state.run(columns, refused.row);
+        if (earlier.call == nullptr || earlier.row >= refused.row) break;
+        refused = earlier;
       }
+      const State::Call& call = *refused.call;
+      return refusal(call.name, columns.subspan(call.in, call.out - call.in), refused.row, n,
+                     first_row + first);
     }
     if (first + n == rows) break;
     for (std::size_t i = 0; i < columns.size(); ++i) {

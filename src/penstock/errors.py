@@ -5,6 +5,7 @@ One place maps them to gRPC codes (the `code` of each class) and one to the comm
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 # gRPC's status codes, by number, so that this module needs no grpcio.
@@ -54,17 +55,48 @@ class InputError(PenstockError):
 
 
 class RowError(InputError):
-    """One value of a column does not fit. `row` is its place, from 0."""
+    """A row of the data does not fit. `row` is its place, from 0; `column` is None where none is named."""
 
-    def __init__(self, column: str, row: int, problem: str) -> None:
+    def __init__(self, column: str | None, row: int, problem: str) -> None:
         super().__init__(f"column {column!r}: row {row} {problem}")
         self.column = column
         self.row = row
-        self.problem = problem
+        self._problem = problem
 
     def after(self, rows: int) -> RowError:
         """The same, where `rows` rows of the table came before those that were looked at."""
-        return RowError(self.column, rows + self.row, self.problem)
+        return RowError(self.column, rows + self.row, self._problem)
+
+
+class RefusedRowError(RowError):
+    """A transform refused a row, as the core says it: one_hot(carrier) refused row 3: "ZZ"."""
+
+    _NAMES_ROW = re.compile(r"(?:\((?P<columns>[^()]*)\))? refused row (?P<row>\d+)(?![\d ])")
+
+    @classmethod
+    def named_in(cls, message: str) -> bool:
+        """Whether the message is one of those."""
+        return cls._NAMES_ROW.search(message) is not None
+
+    def __init__(self, message: str) -> None:
+        InputError.__init__(self, message)
+        found = self._NAMES_ROW.search(message)
+        assert found is not None, message
+        columns = found["columns"]
+        self.column = columns if columns and ", " not in columns else None
+        self.row = int(found["row"])
+        self._before, self._behind = message[: found.start("row")], message[found.end("row") :]
+
+    def after(self, rows: int) -> RowError:
+        """The same, where `rows` rows of the table came before those that were looked at."""
+        return RefusedRowError(self._moved(rows))
+
+    def _moved(self, rows: int) -> str:
+        return f"{self._before}{rows + self.row}{self._behind}"
+
+
+class LibraryRefusalError(InputError):
+    """A library that a model or transform came from takes none of these rows itself."""
 
 
 class NotFoundError(PenstockError):

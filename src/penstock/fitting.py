@@ -98,8 +98,9 @@ def fit(
 
 def split(
     fitted: Sequence[FittedTensor[V_co]], max_rows: int | None
-) -> Iterator[Sequence[FittedTensor[V_co]]]:
-    """Parts of at most `max_rows` rows, in order; the whole, even if it is empty, when that is enough.
+) -> Iterator[tuple[int, Sequence[FittedTensor[V_co]]]]:
+    """Parts of at most `max_rows` rows, in order, each behind the number of its first row; the whole, even if
+    it is empty, when that is enough.
 
     InputError when the rows cannot be told apart.
     """
@@ -108,7 +109,7 @@ def split(
     rows = {tensor.name: len(tensor.values) for tensor in fitted if tensor.batched}
     total = max(rows.values(), default=0)
     if max_rows is None or total <= max_rows:
-        yield fitted
+        yield 0, fitted
         return
     first = next(iter(rows))
     for name, count in rows.items():
@@ -118,7 +119,7 @@ def split(
                 "all inputs of a request have the same number"
             )
     for start in range(0, total, max_rows):
-        yield [_rows(tensor, start, start + max_rows) for tensor in fitted]
+        yield start, [_rows(tensor, start, start + max_rows) for tensor in fitted]
 
 
 def _rows(tensor: FittedTensor[V_co], start: int, stop: int) -> FittedTensor[V_co]:

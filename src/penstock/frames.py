@@ -2,8 +2,8 @@
 
 Everything that takes a frame reads it through here, so that a value means the same wherever it came from.
 In a text column None, NaN and NA are None; in a column of numbers None and NA are NaN. As a datatype, dates
-and times are INT64 microseconds since 1970-01-01T00:00:00Z, or FP64 where one is missing; those without a
-time zone count as UTC.
+and times are INT64 microseconds since 1970-01-01T00:00:00, or FP64 where one is missing: of UTC where they
+have a time zone, and of their own clock where they have none.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from penstock import instants
 from penstock.arrow_text import ArrowText
 from penstock.errors import InputError, RowError
+from penstock.instants import Times
 
 Array = np.ndarray[Any, Any]
 Text = list[str | bytes | None]
@@ -71,6 +72,21 @@ class Columns(Mapping[str, Column]):
         """The column as it came, unread."""
         return self._sources[name]
 
+    def times(self, name: str) -> Times | None:
+        """Of a column of dates and times, whether they have a time zone; None for any other column."""
+        source = self._sources[name]
+        if not isinstance(source, (np.ndarray, list, tuple)):
+            series = source.series() if isinstance(source, _FrameColumn) else _series(source, name)
+            if _time_zone(series) is not None:
+                return "aware"
+        values = self[name]
+        if isinstance(values, list):
+            return None
+        if values.dtype.kind == "M":
+            return "naive"
+        dates = _dates(values)
+        return None if dates is None else _one_kind(dates, name)
+
     def between(self, start: int, stop: int) -> Columns:
         """The rows from `start` to just before `stop`, as columns of their own."""
         return Columns([(name, rows_of(source, start, stop, name)) for name, source in self._sources.items()])
@@ -117,6 +133,29 @@ def columns_of(frame: Any, names: Sequence[str] | None = None) -> Columns:
     return Columns(_frame_columns(frame))
 
 
+def check_times(frame: Any, times: Mapping[str, Times]) -> None:
+    """InputError for a column of dates and times of the other kind than `times` says of it.
+
+    `frame` is what columns_of() takes; an array has no such columns. Numbers may count either.
+    """
+    if not times or isinstance(frame, np.ndarray):
+        return
+    one_by_one = isinstance(frame, Mapping) and not isinstance(frame, Columns)
+    columns = frame if one_by_one else columns_of(frame)
+    for name, kind in times.items():
+        if name not in columns:
+            continue
+        got = (Columns([(name, columns[name])]) if one_by_one else columns).times(name)
+        if got is not None and got != kind:
+            came, trained = ("have a", "had none") if got == "aware" else ("have no", "had one")
+            advice = "take it away, and keep the clock" if got == "aware" else "say which it is"
+            zone = "None" if got == "aware" else "..."
+            raise InputError(
+                f"column {name!r}: its times {came} time zone, those of training {trained}; {advice}, as "
+                f"pandas does with .dt.tz_localize({zone})"
+            )
+
+
 def rows_of(column: Any, start: int, stop: int, name: str) -> Any:
     """The rows from `start` to just before `stop` of what a column came as: an array, a list or a series."""
     if isinstance(column, _FrameColumn):
@@ -155,7 +194,9 @@ def as_datatype(column: Any, datatype: str, name: str) -> Column:
         raise InputError(f"column {name!r}: NumPy has no {datatype}; expected one of {', '.join(DATATYPES)}")
     if isinstance(values, list):
         example = next((value for value in values if value is not None), None)
-        raise InputError(f"column {name!r}: expected {datatype}, got text such as {example!r}")
+        raise InputError(
+            f"column {name!r}: expected {datatype}, got text such as {example!r}{instants.advice(example)}"
+        )
     dtype = DATATYPES[datatype]
     if values.dtype == dtype:
         return np.ascontiguousarray(values)
@@ -201,7 +242,7 @@ def _as_text(values: Column, name: str) -> Text:
 def _usable(column: Any, name: str) -> Column:
     values = _column(column, name)
     if not isinstance(values, list):
-        values = _ticks(values)
+        values = _ticks(values, name)
     if isinstance(values, list) or values.dtype in _NAMES:
         return values
     what = f"NumPy type {values.dtype}"
@@ -211,15 +252,33 @@ def _usable(column: Any, name: str) -> Column:
     raise InputError(f"column {name!r}: {what} came, expected numbers or text alone; convert it first")
 
 
-def _ticks(values: Array) -> Array:
+def _ticks(values: Array, name: str) -> Array:
     """Dates and times as numbers; any other column as it is."""
     if values.dtype.kind == "M":
         return instants.of_array(values)
-    if values.dtype == object:
-        present = [value for value in values if not _is_missing(value)]
-        if present and all(isinstance(value, date) for value in present):
-            return instants.of_objects([None if _is_missing(value) else value for value in values])
-    return values
+    dates = _dates(values)
+    if dates is None:
+        return values
+    _one_kind(dates, name)
+    return instants.of_objects(dates)
+
+
+def _dates(values: Array) -> list[date | None] | None:
+    """An array of Python's dates and times, None where missing; None for any other."""
+    if values.dtype != object:
+        return None
+    found = [None if _is_missing(value) else value for value in values]
+    present = [value for value in found if value is not None]
+    return found if present and all(isinstance(value, date) for value in present) else None
+
+
+def _one_kind(dates: Sequence[date | None], name: str) -> Times:
+    kinds = instants.kinds_of(value for value in dates if value is not None)
+    if len(kinds) > 1:
+        raise InputError(
+            f"column {name!r}: times with a time zone came together with times without one; expected one kind"
+        )
+    return kinds.pop()
 
 
 def _length(source: Any, name: str) -> int:
@@ -302,7 +361,14 @@ def _is_text(series: Any) -> bool:
     return isinstance(series.dtype, (nw.String, nw.Binary, nw.Categorical, nw.Enum))
 
 
+def _time_zone(series: Any) -> str | None:
+    """Of a series of times in one time zone."""
+    return getattr(series.dtype, "time_zone", None)
+
+
 def _from_narwhals(series: Any) -> Column:
+    if _time_zone(series) is not None:
+        return cast(Array, series.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy())
     text = _is_text(series)
     if not text:
         array: Array = series.to_numpy()  # a missing integer makes the whole column floating point

@@ -1,14 +1,19 @@
-"""Dates and times as numbers: microseconds since 1970-01-01T00:00:00Z, whatever held them."""
+"""Dates and times as numbers: microseconds since 1970-01-01T00:00:00, whatever held them.
+
+What has a time zone is counted from that moment in UTC. What has none, a naive value, is counted on its own
+clock: as if that were UTC.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+Times = Literal["naive", "aware"]  # of a time zone, as Python's datetime has the words
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -32,17 +37,37 @@ def of_array(instants: Array) -> Array:
 def of_objects(values: Sequence[date | None]) -> Array:
     """Of Python's datetimes and dates, None where missing; as of_array().
 
-    A datetime without a time zone counts as UTC, and a date as its midnight.
+    A date counts as its midnight.
     """
     missing = np.array([value is None for value in values], bool)
     ticks = [0 if value is None else (_instant(value) - _EPOCH) // _MICROSECOND for value in values]
     return _numbers(np.array(ticks, np.int64), missing)
 
 
+def kinds_of(values: Iterable[date]) -> set[Times]:
+    """Which of both there are among Python's datetimes and dates; a date is naive."""
+    return {
+        "aware" if isinstance(value, datetime) and value.utcoffset() is not None else "naive"
+        for value in values
+    }
+
+
+def advice(text: object) -> str:
+    """How dates travel, to add to the refusal of a text where numbers are expected; empty for no date."""
+    try:
+        datetime.fromisoformat(text if isinstance(text, str) and "-" in text else "")
+    except ValueError:
+        return ""
+    return (
+        "; dates and times travel as microseconds since 1970: a frame's datetimes, as pandas.to_datetime "
+        "makes them, and those of Parquet files become that by themselves"
+    )
+
+
 def _instant(value: date) -> datetime:
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    return value.replace(tzinfo=UTC) if value.utcoffset() is None else value
 
 
 def _numbers(ticks: Array, missing: Array) -> Array:

@@ -10,14 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from penstock import bfloat16, scoring
+from penstock import bfloat16, frames, scoring
 from penstock.bundle.build import Bundle
+from penstock.bundle.features import read_features
 from penstock.bundle.loading import LoadedBundle, open_bundle
 from penstock.bundle.manifest import Input, Manifest, Tensor
-from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress
-from penstock.errors import INVALID_ARGUMENT, InputError, RowError, StatusError
+from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, verify_bundle
+from penstock.errors import (
+    INVALID_ARGUMENT,
+    BundleError,
+    InputError,
+    RefusedRowError,
+    RowError,
+    StatusError,
+)
 from penstock.fitting import Array, InPlace, fit, split
 from penstock.progress import bar
+from penstock.transforms import Features
 
 Told = Callable[[int, int | None], None]  # of the rows that are done, and of all rows where they are known
 
@@ -25,8 +34,11 @@ Told = Callable[[int, int | None], None]  # of the rows that are done, and of al
 class Runner:
     """A loaded version. Any number of threads may call `predict` at once."""
 
-    def __init__(self, loaded: LoadedBundle) -> None:
+    def __init__(self, loaded: LoadedBundle, *, allow_custom: bool = False) -> None:
         self._loaded = loaded
+        self._allow_custom = allow_custom
+        # Whether every input and output is one row for each row.
+        self._by_row = all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
 
     @property
     def manifest(self) -> Manifest:
@@ -53,6 +65,16 @@ class Runner:
         """What `predict` gives."""
         return self.manifest.outputs
 
+    def features(self) -> Features | None:
+        """The bundle's fitted transforms, read from its folder: to train the next model on the same.
+
+        None when it has none. BundleError where the folder holds another bundle by now.
+        """
+        with verify_bundle(self._loaded.path, keep=True) as bundle:
+            if bundle.digest != self.digest:
+                raise BundleError(f"{self._loaded.path} holds another bundle than the one that was loaded.")
+            return read_features(bundle, allow_custom=self._allow_custom)
+
     def predict(
         self,
         data: object,
@@ -74,7 +96,8 @@ class Runner:
 
         Outputs have their datatype's dtype, BF16 as float32, strings as object arrays of bytes. Raises
         InputError, in the words that a server would use, for data that does not fit and for outputs that
-        there are not; it counts rows from the table's first.
+        there are not; a RowError where a row is at fault, which it counts from the table's first. A table
+        without rows gives outputs without rows.
         """
         threads = scoring.thread_count(threads)
         table = scoring.table_of(data, self.inputs, threads=threads)
@@ -84,9 +107,7 @@ class Runner:
                 progress(table.rows, table.rows)
             return answered
         answered = scoring.joined(self._scored(table, outputs, threads, progress, scoring.BLOCK_ROWS))
-        if not answered:
-            raise InputError("the table is empty; at least one row is expected")
-        return answered
+        return answered or self._nothing(outputs)
 
     def score(
         self,
@@ -104,7 +125,9 @@ class Runner:
         a Parquet file or of a folder of them; a ParquetFile, Dataset or RecordBatchReader of pyarrow's; or
         an iterator whose items are consecutive parts of a table. Only the model's columns are read.
 
-        A model whose inputs or outputs are not one row for each row gets all rows at once.
+        A model whose inputs or outputs are not one row for each row gets all rows at once. Each file is read
+        by its own types; one that lacks an input is refused before the first block. A table without rows has
+        no blocks.
 
         Raises what `predict` raises, of the first row that does not fit, and NotFoundError where there is no
         such file. PenstockError says what to install where Parquet comes and pyarrow is not there.
@@ -123,41 +146,52 @@ class Runner:
         progress: bool | Told | None,
         block_rows: int,
     ) -> Generator[tuple[int, dict[str, Array]]]:
-        by_row = all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
         answers = scoring.in_order(
-            table.blocks(block_rows if by_row else sys.maxsize),
+            table.blocks(block_rows if self._by_row else scoring.ALL_ROWS),
             lambda block, start: self._answer(block, outputs, start),
             threads,
         )
         with closing(answers), _told(progress, f"scoring with {self.manifest.label}", table.rows) as tell:
             for start, answered in answers:
+                rows = len(next(iter(answered.values()))) if self._by_row else table.rows
+                if self._by_row and rows == 0:
+                    continue
                 yield start, answered
-                done = start + len(next(iter(answered.values()))) if by_row else table.rows
-                if done is not None:
-                    tell(done)
+                if rows is not None:
+                    tell(start + rows)
 
     def _answer(self, data: object, outputs: Sequence[str], first_row: int = 0) -> dict[str, Array]:
         """Of rows that are in memory, the first of which is the table's `first_row`, on this thread."""
+        frames.check_times(data, self._loaded.times)
         try:
             fitted = fit(data, self.inputs, matrix=self._loaded.core.takes_matrix, arrow=True)
         except RowError as error:
             raise error.after(first_row) from None
-        parts = []
-        for part in split(fitted, self.manifest.max_rows or None):
-            parts.append(self._run(part, outputs, first_row))
-            first_row += max((len(tensor.values) for tensor in part if tensor.batched), default=0)
+        if self._by_row and not any(len(tensor.values) for tensor in fitted):
+            return self._nothing(outputs)
+        parts = [
+            self._run(part, outputs, first_row + before)
+            for before, part in split(fitted, self.manifest.max_rows or None)
+        ]
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _nothing(self, outputs: Sequence[str]) -> dict[str, Array]:
+        """The outputs for a table without rows."""
+        if not self._by_row:
+            raise InputError("the table is empty; at least one row is expected")
+        return scoring.nothing(self.outputs, outputs)
 
     def _run(self, part: Sequence[InPlace], outputs: Sequence[str], first_row: int) -> dict[str, Array]:
         sent = {tensor.name: tensor.values for tensor in part}
         try:
             answered = self._loaded.core.run(sent, outputs, first_row=first_row)
         except StatusError as error:
-            if error.status == INVALID_ARGUMENT:
-                raise InputError(str(error)) from error
-            raise
+            if error.status != INVALID_ARGUMENT:
+                raise
+            named = RefusedRowError.named_in(str(error))
+            raise (RefusedRowError if named else InputError)(str(error)) from error
         for tensor in self.outputs:
             if tensor.datatype == "BF16" and tensor.name in answered:
                 answered[tensor.name] = bfloat16.values_of(answered[tensor.name])
@@ -184,7 +218,7 @@ def load(
     loaded = open_bundle(
         path, limits=limits, overrides=overrides, allow_custom=allow_custom, progress=progress
     )
-    return Runner(loaded)
+    return Runner(loaded, allow_custom=allow_custom)
 
 
 @contextmanager

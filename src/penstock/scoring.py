@@ -6,6 +6,7 @@ A bounded number of blocks is read, run or waiting at any time, so that memory d
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,12 +17,13 @@ import numpy as np
 
 from penstock import frames, parquet
 from penstock.errors import InputError
-from penstock.fitting import FEATURES, Array, Spec
+from penstock.fitting import FEATURES, Array, Spec, fit
 
 # Enough rows that Python's share of a block is small, and few enough that the last blocks end together and
 # that an interrupt is obeyed at once. Of the powers of two it takes the least processor time on two threads:
 # the matrix of a larger block is memory that the system hands out anew each time (benchmarks/scoring.py).
 BLOCK_ROWS = 4096
+ALL_ROWS = sys.maxsize  # as one block
 # Blocks beyond one a thread that may wait: while one takes long, the other threads go on.
 AHEAD = 2
 
@@ -46,13 +48,16 @@ def table_of(data: object, inputs: Sequence[Spec], *, threads: int) -> Table:
     RecordBatchReader of pyarrow's; or an iterator of consecutive parts, each of which fit() takes.
     """
     names = [spec.name for spec in inputs]
+    if isinstance(data, list | tuple) and data and all(isinstance(item, str | os.PathLike) for item in data):
+        raise InputError(f"a {type(data).__name__} of paths came; {parquet.TAKEN} (pyarrow.dataset.dataset)")
     source = parquet.opened(data) if isinstance(data, str | os.PathLike) else parquet.arrow_source(data)
     if source is not None:
+        check_files(source, inputs)
 
         def read(rows: int) -> Iterator[Block]:
             batches = source.read(min(rows, BLOCK_ROWS), names, threads > 1)
             start = 0
-            for table in parquet.regrouped(batches, rows):
+            for table in parquet.regrouped(batches, None if rows == ALL_ROWS else rows):
                 yield start, table
                 start += table.num_rows
 
@@ -60,6 +65,39 @@ def table_of(data: object, inputs: Sequence[Spec], *, threads: int) -> Table:
     if isinstance(data, Iterator):
         return Table(None, lambda rows: _blocks_of_parts(data, inputs, rows))
     return _in_memory(data, inputs)
+
+
+def check_files(source: parquet.Batches, inputs: Sequence[Spec]) -> None:
+    """InputError, which names the file, where one of them lacks an input or has it in a type of no use."""
+    for name, empty in source.files([spec.name for spec in inputs]):
+        try:
+            fit(empty, inputs)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        for spec in inputs:
+            column = empty[spec.name] if spec.name in empty.column_names else None
+            if spec.datatype != "BYTES" and column is not None and frames.arrow_text(column) is not None:
+                raise InputError(f"{name}: column {spec.name!r}: expected {spec.datatype}, got text")
+
+
+def nothing(outputs: Sequence[Spec], wanted: Sequence[str] = ()) -> Outputs:
+    """The outputs, all or those `wanted`, for no rows at all: [0], or [0, columns].
+
+    InputError for one that there is not.
+    """
+    named = {spec.name: spec for spec in outputs}
+    for name in wanted:
+        if name not in named:
+            raise InputError(f"output '{name}' is not one of this model's; expected: {', '.join(named)}")
+    return {
+        name: np.empty(
+            (0, *(max(size, 1) for size in named[name].shape[1:])),
+            np.float32
+            if named[name].datatype == "BF16"
+            else frames.DATATYPES.get(named[name].datatype, object),
+        )
+        for name in wanted or named
+    }
 
 
 def thread_count(threads: int | None) -> int:

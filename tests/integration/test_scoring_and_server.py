@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,39 @@ import pytest
 
 import penstock
 from penstock import scoring
-from sample_bundles import MATRIX_COLUMNS, Samples, flights
+from sample_bundles import (
+    MATRIX_COLUMNS,
+    MODEL_SETTINGS,
+    TRIPS_SETTINGS,
+    Samples,
+    flights,
+    trips,
+    write_trips,
+)
 from server_process import ServerProcess
 
 ROWS = 701
 
 
 @pytest.fixture(scope="module")
-def client(server: ServerProcess) -> Iterator[penstock.Client]:
-    with penstock.Client(server.address) as made:
+def repository(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those of the samples that are asked here, and one with every sort of column and code of its own."""
+    made = tmp_path_factory.mktemp("repository")
+    for model in CASES:
+        if model != "trips":
+            shutil.copytree(samples.path / model, made / model)
+    write_trips(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[penstock.Client]:
+    folder = tmp_path_factory.mktemp("server")
+    settings = {**MODEL_SETTINGS, **TRIPS_SETTINGS}
+    with (
+        ServerProcess(repository, settings=settings, folder=folder) as server,
+        penstock.Client(server.address) as made,
+    ):
         yield made
 
 
@@ -41,9 +66,20 @@ def missing_text() -> pd.DataFrame:
     return frame
 
 
+def unseen_trips() -> pd.DataFrame:
+    frame = trips(ROWS, seed=11)
+    frame.loc[::7, ["carrier", "airport"]] = "what training knew nothing of"
+    frame.loc[::13, "departs"] = "no instant"
+    frame.loc[5::97, "note"] = "late crew über " * 2000
+    frame.loc[::17, "wind"] = np.inf
+    return frame
+
+
 # Of each model: the version, and rows for it.
 CASES: dict[str, tuple[str, Any]] = {
     "delay": ("1", missing_text),
+    "linear": ("1", missing_text),
+    "trips": ("1", unseen_trips),
     "matrix": ("1", matrix),
     "classes": ("1", matrix),
     "network": ("1", lambda: {"x": np.random.default_rng(2).normal(size=(ROWS, 16)).astype("f4")}),
@@ -54,11 +90,11 @@ CASES: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("block_rows", [1, 13, 64, 5000])
 @pytest.mark.parametrize("model", CASES)
 def test_blocks_of_any_size_on_any_number_of_threads_are_answered_as_by_the_server(
-    client: penstock.Client, samples: Samples, tmp_path: Path, model: str, block_rows: int, threads: int
+    client: penstock.Client, repository: Path, tmp_path: Path, model: str, block_rows: int, threads: int
 ) -> None:
     version, make = CASES[model]
     data = make()
-    runner = penstock.load(samples.path / model / version)
+    runner = penstock.load(repository / model / version, allow_custom=model == "trips")
     remote = client.infer(model, data, version=version, max_rows=min(block_rows, 64))
     sources: list[Any] = [data]
     if isinstance(data, pd.DataFrame):

@@ -25,7 +25,7 @@ MAY_INCLUDE = {
 # Each module or package of penstock, and what it may import besides itself.
 FLOOR = {
     *("errors", "arrow_text", "frames", "fitting", "bfloat16", "log", "niceness", "progress", "parquet"),
-    *("_proto", "_core", "_kernels"),
+    *("instants", "_proto", "_core", "_kernels"),
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "models": FLOOR | {"config"},
     "bundle": FLOOR | {"config", "transforms", "models"},
     "client": FLOOR,
-    "runner": FLOOR | {"bundle", "scoring"},
+    "runner": FLOOR | {"bundle", "scoring", "transforms"},
     "repository": FLOOR | {"config", "bundle"},
     "rpc": FLOOR | {"config", "bundle", "repository"},
     "server": FLOOR | {"config", "bundle", "repository", "rpc"},

@@ -213,13 +213,14 @@ def test_rows_are_split_in_order_and_none_is_lost(rows: int, size: int, width: i
         Input("fixed", "FP64", (1, 2)),
     ]
     fitted = fit(data, inputs)
-    parts = list(split(fitted, size))
+    starts, parts = zip(*split(fitted, size), strict=True)
     assert len(parts) == max(1, -(-rows // size))
+    assert list(starts) == list(range(0, max(rows, 1), size))
     for index in range(3):
         joined = [value for part in parts for value in np.asarray(part[index].values).tolist()]
         assert joined == np.asarray(fitted[index].values).tolist()
     assert all(part[3].shape == (1, 2) for part in parts)
-    assert list(split(fitted, None)) == [fitted]
+    assert list(split(fitted, None)) == [(0, fitted)]
 
 
 @pytest.mark.parametrize("max_rows", [0, -1])

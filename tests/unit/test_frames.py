@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -175,6 +175,16 @@ def test_conversions_that_lose_nothing_but_precision_are_made(values: Any, datat
         ([2**70], "INT64", "values of type int came"),
         ([datetime(2013, 1, 1), None], "INT64", "row 1 is nan, which INT64 does not hold"),
         ([datetime(2013, 1, 1), 7], "INT64", "values of type datetime, int came"),
+        (
+            [datetime(2013, 1, 1), None, datetime(2013, 1, 1, tzinfo=UTC)],
+            "INT64",
+            "times with a time zone came together with times without one",
+        ),
+        (
+            ["2013-01-01T10:00"],
+            "INT64",
+            "'2013-01-01T10:00'; dates and times travel as microseconds since 1970",
+        ),
         ([timedelta(1)], "INT64", "values of type timedelta came"),
         (np.array([400_000], "datetime64[Y]"), "INT64", r"NumPy type datetime64\[Y\] came"),
         (np.array([1], "timedelta64[s]"), "INT64", r"NumPy type timedelta64\[s\] came"),
@@ -233,7 +243,7 @@ def test_a_matrix_takes_its_names_from_the_caller() -> None:
 
 
 NOON = datetime(2024, 7, 1, 12, 0, 0, 123456)
-NOON_TICKS = 1_719_835_200_123_456  # microseconds since 1970 in UTC
+NOON_TICKS = 1_719_835_200_123_456  # microseconds since 1970 of its own clock
 ZURICH = ZoneInfo("Europe/Zurich")
 
 
@@ -245,6 +255,11 @@ ZURICH = ZoneInfo("Europe/Zurich")
         ([NOON.replace(tzinfo=ZURICH)], NOON_TICKS - 7_200_000_000),
         (pd.Series([NOON], dtype="datetime64[ns]"), NOON_TICKS),
         (pd.Series([NOON]).dt.tz_localize("Europe/Zurich"), NOON_TICKS - 7_200_000_000),
+        (pd.Series([NOON]).dt.tz_localize(timezone(timedelta(hours=-3))), NOON_TICKS + 10_800_000_000),
+        (
+            pd.Series([NOON], dtype="datetime64[ns]").dt.tz_localize("dateutil/Europe/Zurich"),
+            NOON_TICKS - 7_200_000_000,
+        ),
         (pd.Series([NOON], dtype=pd.ArrowDtype(pa.timestamp("us", "UTC"))), NOON_TICKS),
         (pl.Series([NOON]), NOON_TICKS),
         (pl.Series([NOON], dtype=pl.Datetime("ns")), NOON_TICKS),
@@ -288,6 +303,45 @@ def test_times_out_of_a_frame_are_those_out_of_its_columns() -> None:
     for each in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
         read = as_datatype(columns_of(each)["at"], "INT64", "at")
         np.testing.assert_array_equal(read, [NOON_TICKS - 7_200_000_000] * 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ([NOON, None], "naive"),
+        ([date(2024, 7, 1)], "naive"),
+        ([None, NOON.replace(tzinfo=ZURICH)], "aware"),
+        (np.array([NOON], "datetime64[D]"), "naive"),
+        (pd.Series([NOON, None]), "naive"),
+        (pd.Series([NOON, None]).dt.tz_localize("UTC"), "aware"),
+        (pd.Series([NOON]).dt.tz_localize("dateutil/Europe/Zurich"), "aware"),
+        (pd.Series([NOON.replace(tzinfo=ZURICH)], dtype=object), "aware"),
+        (pd.Series([NOON], dtype=pd.ArrowDtype(pa.timestamp("us"))), "naive"),
+        (pd.Series([date(2024, 7, 1)], dtype=pd.ArrowDtype(pa.date32())), "naive"),
+        (pl.Series([NOON]), "naive"),
+        (pl.Series([date(2024, 7, 1)]), "naive"),
+        (pl.Series([None], dtype=pl.Datetime(time_zone="UTC")), "aware"),
+        (pa.chunked_array([pa.array([NOON], pa.timestamp("ns", "UTC"))]), "aware"),
+        (pa.chunked_array([pa.array([date(2024, 7, 1)], pa.date64())]), "naive"),
+        ([1, 2], None),
+        (["2024-07-01"], None),
+        ([None], None),
+        ([timedelta(1)], None),
+        (pl.Series([1.5]), None),
+    ],
+)
+def test_columns_of_times_say_whether_they_have_a_time_zone(column: Any, kind: str | None) -> None:
+    assert columns_of({"at": column}).times("at") == kind
+    if not isinstance(column, list):
+        assert columns_of({"at": column, "x": [1] * len(column)}).between(0, 1).times("at") == kind
+
+
+def test_times_in_a_zone_are_not_read_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.instants.of_objects", None)
+    at = pd.Series(pd.date_range("2024-01-01", periods=3, freq="h", tz="Europe/Zurich"))
+    for column in (at, at.astype("datetime64[ns, Europe/Zurich]"), pl.from_pandas(at)):
+        read = as_datatype(columns_of({"at": column})["at"], "INT64", "at")
+        np.testing.assert_array_equal(np.diff(np.asarray(read)), [3_600_000_000] * 2)
 
 
 def test_importing_penstock_and_its_transforms_loads_no_frame_library() -> None:

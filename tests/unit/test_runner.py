@@ -13,9 +13,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import penstock
-from penstock.errors import InputError, NotFoundError
+from penstock import transforms as t
+from penstock.errors import BundleError, InputError, NotFoundError
 from penstock.runner import Runner
 
 ROWS = 12
@@ -137,3 +139,29 @@ def test_every_public_name_is_there_and_no_other() -> None:
 def test_the_version_is_the_projects() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert penstock.__version__ == project["version"]
+
+
+def test_features_come_back_to_train_the_next_model_with(tmp_path: Path) -> None:
+    rows = {"x": [1.0, None, 3.0, 5.0], "c": ["a", "b", "a", "b"]}
+    features = t.Features([t.Impute("x"), t.OneHot("c")]).fit(rows)
+    model = LinearRegression().fit(features.transform(rows), [1.0, 2.0, 3.0, 4.0])
+    built = penstock.build(tmp_path, name="m", version="1", model=model, features=features)
+    runner = penstock.load(built)
+    again = runner.features()
+    assert again is not None
+    np.testing.assert_array_equal(again.transform(rows), features.transform(rows))
+    penstock.build(
+        tmp_path,
+        name="m",
+        version="1",
+        model=model,
+        features=features,
+        overwrite=True,
+        created="2020-01-01T00:00:00Z",
+    )
+    with pytest.raises(BundleError, match="another bundle than the one that was loaded"):
+        runner.features()
+
+
+def test_a_model_without_transforms_has_no_features(runner: Runner) -> None:
+    assert runner.features() is None

@@ -165,7 +165,10 @@ def test_a_model_without_rows_gets_them_all_at_once(tmp_path: Path) -> None:
     model = penstock.load(penstock.build(tmp_path, name="total", version="1", model=total))
     rows = np.arange(10_000)
     path = write(tmp_path, pa.table({"x": rows}), row_group_size=1000)
-    for data in ({"x": rows}, path, iter([pa.table({"x": rows})])):
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"x": rows[:5000]}), tmp_path / "in" / "0.parquet")
+    pq.write_table(pa.table({"x": rows[5000:].astype(float)}), tmp_path / "in" / "1.parquet")
+    for data in ({"x": rows}, path, tmp_path / "in", iter([pa.table({"x": rows})])):
         ((start, outputs),) = model.score(data, threads=2, block_rows=100)
         assert (start, int(outputs["y"])) == (0, rows.sum())
 
@@ -189,6 +192,14 @@ def test_a_refusal_names_the_row_of_the_table(
     for block_rows in (100, 256):  # max_rows is 100: a block runs in several batches
         with pytest.raises(InputError, match=said):
             list(runner.score(bad, threads=threads, block_rows=block_rows))
+
+
+def test_a_row_that_a_transform_refuses_is_a_row_error(runner: Runner) -> None:
+    bad = frame()
+    bad.loc[717, "carrier"] = "a row, refused row 3"
+    with pytest.raises(RowError, match="refused row 717") as caught:
+        list(runner.score(bad, block_rows=256))
+    assert (caught.value.column, caught.value.row) == ("carrier", 717)
 
 
 def test_a_row_error_says_where_it_is(runner: Runner) -> None:
@@ -325,10 +336,143 @@ def test_paths_that_lead_to_no_table_are_told_apart(runner: Runner, tmp_path: Pa
     path = write(tmp_path, pa.table({"distance": [1.0], "hour": [1.0]}))
     with pytest.raises(InputError, match=r"The data has no 'seats', 'wind', 'carrier'\. It has: distance"):
         runner.predict(path)
-    path = write(tmp_path, pa.Table.from_pandas(frame(5)).slice(0, 0))
-    with pytest.raises(InputError, match="the table is empty"):
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "part-*.parquet",
+            r"there is no file part-\*.parquet; patterns are not expanded: give the path of a file",
+        ),
+        ("s3://bucket/in.parquet", "s3://bucket/in.parquet is no path; give .* a pyarrow Dataset"),
+        (
+            ["0.parquet", Path("1.parquet")],
+            "a list of paths came; give the path of a file, a folder of Parquet",
+        ),
+    ],
+)
+def test_what_is_no_path_is_told_what_would_be_taken(runner: Runner, path: Any, said: str) -> None:
+    with pytest.raises(PenstockError, match=said):
         runner.predict(path)
-    assert list(runner.score(path)) == []
+
+
+def test_a_folder_without_files_is_told_as_such(runner: Runner, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="has no Parquet files"):
+        runner.predict(tmp_path)
+
+
+def two_files(folder: Path, first: pd.DataFrame, second: pd.DataFrame) -> Path:
+    for name, part in (("0.parquet", first), ("1.parquet", second)):
+        pq.write_table(pa.Table.from_pandas(part, preserve_index=False), folder / name)
+    return folder
+
+
+DRIFTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "no numbers": (lambda part: part.drop(columns="wind"), "The data has no 'wind'"),
+    "no text": (lambda part: part.drop(columns="carrier"), "The data has no 'carrier'"),
+    "no integers": (lambda part: part.drop(columns="seats"), "The data has no 'seats'"),
+    "integers for text": (lambda part: part.assign(carrier=1), "column 'carrier': expected text"),
+    "text for numbers": (lambda part: part.assign(wind="12"), "column 'wind': expected FP64, got text"),
+}
+
+
+@pytest.mark.parametrize("file", [0, 1])
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_a_file_of_a_folder_that_does_not_fit_is_named_before_anything_is_scored(
+    runner: Runner, tmp_path: Path, drift: str, file: int
+) -> None:
+    change, said = DRIFTS[drift]
+    halves = [frame()[:500], frame()[500:]]
+    halves[file] = change(halves[file])
+    folder = two_files(tmp_path, *halves)
+    for source in (folder, ds.dataset(folder)):
+        with pytest.raises(InputError, match=rf"{file}\.parquet: {said}"):
+            runner.score(source)
+    with pytest.raises(InputError, match=said):
+        runner.predict(halves[file])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_files_of_other_types_are_scored_as_their_frames(
+    runner: Runner, tmp_path: Path, threads: int
+) -> None:
+    first, second = frame()[:500], frame()[500:]
+    first = first.assign(
+        wind=np.arange(500), seats=np.arange(500.0), carrier=first["carrier"].astype("category")
+    )
+    second = second.assign(wind=second["wind"] + 0.5, seats=second["seats"].astype("int16"))
+    second = second[second.columns[::-1]]
+    expected = [runner.predict(part)["prediction"] for part in (first, second)]
+    folder = two_files(tmp_path, first, second)
+    for block_rows in (64, 300, 5000):
+        answers = list(runner.score(folder, threads=threads, block_rows=block_rows))
+        assert [start for start, _ in answers][-1] < ROWS
+        found = scoring.joined(iter(answers))["prediction"]
+        assert found.tobytes() == np.concatenate(expected).tobytes()
+
+
+def test_a_text_column_without_any_value_in_one_file_is_missing_there(runner: Runner, tmp_path: Path) -> None:
+    first, second = frame()[:500], frame()[500:].assign(carrier=None)
+    found = runner.predict(two_files(tmp_path, first, second))["prediction"]
+    assert found[500:].tobytes() == runner.predict(second)["prediction"].tobytes()
+
+
+def test_columns_without_the_models_names_go_by_the_first_files(tmp_path: Path) -> None:
+    model = penstock.load(penstock.build(tmp_path, name="matrix", version="1", model=linear_rows()))
+    table = pd.DataFrame(np.random.default_rng(1).normal(size=(100, 3)).astype("f4"), columns=["a", "b", "c"])
+    (tmp_path / "in").mkdir()
+    folder = two_files(tmp_path / "in", table[:60], table[60:][["c", "a", "b"]])
+    assert np.array_equal(model.predict(folder)["y"], model.predict(table)["y"])
+    two_files(folder, table[:60], table[60:][["c", "a"]])
+    with pytest.raises(InputError, match=r"1\.parquet: The data has no 'x'\. It has: c, a\."):
+        model.predict(folder)
+
+
+def test_folders_names_may_be_a_column_and_rows_may_be_filtered(runner: Runner, tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(frame().dropna(subset="carrier"), preserve_index=False)
+    ds.write_dataset(table, tmp_path, format="parquet", partitioning=["carrier"], partitioning_flavor="hive")
+    source = ds.dataset(tmp_path, partitioning="hive")
+    whole = source.to_table()
+    expected = runner.predict(whole)["prediction"]
+    assert runner.predict(source)["prediction"].tobytes() == expected.tobytes()
+    few = source.filter(ds.field("seats") < 100)
+    kept = whole["seats"].to_numpy() < 100
+    assert runner.predict(few)["prediction"].tobytes() == expected[kept].tobytes()
+
+
+@pytest.mark.parametrize("source", [name for name in SOURCES if name != "a folder"])
+def test_a_table_without_rows_gives_outputs_without_rows(runner: Runner, tmp_path: Path, source: str) -> None:
+    empty = frame()[:0] if source != "parts" else frame()
+    data = SOURCES[source](empty, tmp_path) if source != "parts" else iter([])
+    answered = runner.predict(data)
+    assert list(answered) == ["prediction"]
+    assert (answered["prediction"].dtype, answered["prediction"].shape) == (np.float64, (0,))
+    data = SOURCES[source](empty, tmp_path) if source != "parts" else iter([])
+    assert list(runner.score(data)) == []
+
+
+def test_without_rows_what_does_not_fit_is_refused_all_the_same(runner: Runner, tmp_path: Path) -> None:
+    empty = frame()[:0].drop(columns="wind")
+    for data in (empty, write(tmp_path, pa.Table.from_pandas(empty))):
+        with pytest.raises(InputError, match="The data has no 'wind'"):
+            runner.predict(data)
+    with pytest.raises(InputError, match="output 'score' is not one of this model's; expected: prediction"):
+        runner.predict(frame()[:0], ["score"])
+
+
+def test_without_rows_the_classes_are_still_columns(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    settings = {"objective": "multiclass", "num_class": 3, "verbose": -1, "num_threads": 1}
+    data = lightgbm.Dataset(random.normal(size=(90, 2)), np.arange(90) % 3, feature_name=["a", "b"])
+    model = lightgbm.train(settings, data, 2)
+    runner = penstock.load(penstock.build(tmp_path, name="classes", version="1", model=model))
+    one = runner.predict(np.zeros((1, 2)))
+    none = runner.predict(np.zeros((0, 2)))
+    assert {name: (array.dtype, array.shape[1:]) for name, array in none.items()} == {
+        name: (array.dtype, array.shape[1:]) for name, array in one.items()
+    }
+    assert all(len(array) == 0 for array in none.values())
 
 
 def test_a_file_that_breaks_off_is_named(runner: Runner, tmp_path: Path) -> None:

@@ -1,2 +1,3 @@
-SCRATCH_OF_COLUMN: int  # bytes of scratch memory for each input
+def scratch_bytes(columns: int, products: int) -> int: ...
+
 KERNELS: dict[str, int]

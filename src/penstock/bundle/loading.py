@@ -17,6 +17,7 @@ from penstock.bundle.golden import batch_size, check_golden, warm_up
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
+from penstock.instants import Times
 
 if TYPE_CHECKING:
     from penstock._core import Executor, Version
@@ -32,6 +33,7 @@ class LoadedBundle:
     digest: str
     core: Version
     description: str  # a line for people: what runs the model
+    times: Mapping[str, Times]  # of each input that is dates and times, whether they have a time zone
 
 
 def open_bundle(
@@ -77,7 +79,8 @@ def open_bundle(
             _compare_schema("input", manifest.inputs, core.inputs)
             _compare_schema("output", manifest.outputs, core.outputs)
         _exercise(core, bundle, tell)
-    return LoadedBundle(Path(path), manifest, bundle.digest, core, executor.description)
+    times = {} if features is None else features.times
+    return LoadedBundle(Path(path), manifest, bundle.digest, core, executor.description, times)
 
 
 def make_version(

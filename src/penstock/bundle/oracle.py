@@ -51,7 +51,7 @@ def oracle_of(
         return Oracle(library, np.column_stack(columns), given, manifest)
     # A frame goes in as it is. What other forms mean (a matrix, nested lists) is settled by `given`.
     frame = given if isinstance(examples, (Mapping, np.ndarray)) else examples
-    return Oracle(library, features.transform(frame, library.datatype), given, manifest)
+    return Oracle(library, features.transform(frame, library.datatype, as_sent=False), given, manifest)
 
 
 class Oracle:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, cast
 
 import numpy as np
 
-from penstock.errors import GoldenError, InputError, ModelError
+from penstock.errors import GoldenError, InputError, LibraryRefusalError, ModelError
 from penstock.frames import columns_of
 from penstock.transforms import Features
-from penstock.transforms.scikit_learn import is_a
-
-# Of a feature, to its own size and to the greatest in its column: scikit-learn computes with single precision
-# in single precision, Penstock in double.
-_TOLERANCE = 1e-6
+from penstock.transforms.scikit_learn import first_difference, is_a, is_of_scikit_learn
 
 
 def taken_apart(model: object, features: object) -> tuple[object, object]:
@@ -23,6 +18,10 @@ def taken_apart(model: object, features: object) -> tuple[object, object]:
     ModelError for a Pipeline beside features, or without a model at its end.
     """
     if not is_a("Pipeline", model):
+        if is_of_scikit_learn(model) and is_a("Pipeline", getattr(model, "best_estimator_", None)):
+            raise ModelError(
+                f"{type(model).__name__} is a search and no Pipeline. Pass its .best_estimator_ as model=."
+            )
         return model, features
     if features is not None:
         raise ModelError(
@@ -43,33 +42,17 @@ def compare_features(original: object, features: Features, examples: object) -> 
     Only where these are what scikit-learn takes: a frame with all columns that it was fitted on, or a
     matrix of as many.
     """
-    rows = _as_fitted(cast(Any, original), examples)
-    if rows is None:
+    if not _is_as_fitted(cast(Any, original), examples):
         return
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made: Any = cast(Any, original).transform(rows)
-    except ValueError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"{type(original).__name__} refuses the examples: {reason}.") from error
-    expected = np.asarray(made.toarray() if hasattr(made, "toarray") else made, np.float64)
-    names = [name for name, _ in features.inputs]
-    if isinstance(rows, np.ndarray):
-        width = [f"x{index}" for index in range(rows.shape[1])]
-        got = features.transform({name: rows[:, width.index(name)] for name in names})
-    else:
-        got = features.transform(rows)
-    allowed = _TOLERANCE * np.nan_to_num(np.abs(expected), posinf=0.0).max(axis=0, initial=0.0)
-    close = np.isclose(got, expected, rtol=_TOLERANCE, atol=0.0, equal_nan=True)
-    with np.errstate(invalid="ignore"):
-        differs = ~(close | (np.abs(got - expected) <= allowed))
-    if differs.any():
-        row, column = (int(index) for index in np.argwhere(differs)[0])
+        found = first_difference(original, features, examples)
+    except LibraryRefusalError as error:
+        raise InputError(f"examples=: {error}") from error
+    if found is not None:
         raise GoldenError(
-            f"Example {row}, feature '{features.output_names[column]}': {type(original).__name__} of "
-            f"scikit-learn gives {expected[row, column]!s}, the converted features {got[row, column]!s}. "
-            f"If the training frame had other datatypes than these, pass it as reference=."
+            f"Example {found.row}, feature '{found.feature}': {found.where} of scikit-learn gives "
+            f"{found.expected!s}, the converted features {found.got!s}. Pass the training frame as "
+            f"reference=: it has the datatypes, and is compared too."
         )
 
 
@@ -82,13 +65,13 @@ def _steps(pipeline: Any) -> list[tuple[str, Any]]:
     return steps
 
 
-def _as_fitted(original: Any, examples: object) -> Any | None:
+def _is_as_fitted(original: Any, examples: object) -> bool:
     names = getattr(original, "feature_names_in_", None)
     if names is None:
         is_matrix = isinstance(examples, np.ndarray) and examples.ndim == 2
         width = getattr(original, "n_features_in_", None)
-        return examples if is_matrix and cast(Any, examples).shape[1] == width else None
+        return is_matrix and cast(Any, examples).shape[1] == width
     if not hasattr(examples, "columns") or isinstance(examples, np.ndarray):
-        return None
+        return False
     columns = columns_of(examples)
-    return cast(Any, examples)[list(names)] if all(name in columns for name in names) else None
+    return all(name in columns for name in names)

@@ -14,7 +14,7 @@ import typer
 
 from penstock.cli import options
 from penstock.cli.output import print_json, progress
-from penstock.errors import UNIMPLEMENTED, InputError, NotFoundError, StatusError
+from penstock.errors import UNIMPLEMENTED, InputError, NotFoundError, RowError, StatusError
 
 if TYPE_CHECKING:
     from penstock.cli.tables import Columns, Source
@@ -40,7 +40,7 @@ def predict(
         ),
     ],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="CSV, JSON or Parquet; - for CSV or JSON on stdin.")
+        str, typer.Argument(metavar="FILE", help="CSV, JSON, Parquet, a folder of Parquet; - for stdin.")
     ],
     server: options.Server = options.DEFAULT_SERVER,
     local: Annotated[bool, typer.Option("--local", help="Run in this process, without a server.")] = False,
@@ -88,6 +88,7 @@ def predict(
 
     All rows are answered by the version that answers the first.
     """
+    from penstock import scoring
     from penstock.cli import sinks, tables
 
     _refuse_path(model)
@@ -121,7 +122,7 @@ def predict(
                 rows += len(next(iter(outputs.values()), ()))
                 advance(source.position())
             if not rows:
-                sink.write(sinks.nothing(predictor.outputs))
+                sink.write(scoring.nothing(predictor.outputs))
     summary: dict[str, Any] = {
         "model": model,
         "version": predictor.version,
@@ -150,6 +151,7 @@ def _check_use(context: typer.Context, local: bool) -> None:
 
 def _batches(predictor: Predictor, source: Source) -> Iterator[Columns]:
     names = [spec.name for spec in predictor.inputs]
+    source.check(predictor.inputs)
     for batch in source.batches(predictor.limit, names):
         yield source.typed(batch, predictor.inputs)
 
@@ -180,9 +182,11 @@ def _remote(model: str, version: str, server: str, timeout: float, batch_rows: i
                 try:
                     result = client.infer(model, columns, version=predictor.version or version)
                 except InputError as error:
+                    if isinstance(error, RowError):
+                        raise error.after(before) from error
                     if not before:
                         raise
-                    raise InputError(f"{file}, counting rows from {before:,}: {error}") from error
+                    raise InputError(f"{file}, in the rows from {before} on: {error}") from error
                 predictor.version, predictor.digest = result.version, result.digest or predictor.digest
                 yield result
                 before += len(next(iter(result.values()), ()))

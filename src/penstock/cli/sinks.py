@@ -9,19 +9,15 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from penstock.errors import PenstockError
-from penstock.frames import DATATYPES
 from penstock.parquet import pyarrow
-
-if TYPE_CHECKING:
-    from penstock.client import TensorSpec
 
 Array = np.ndarray[Any, Any]
 
@@ -102,6 +98,15 @@ class Sink:
         elif self._kind == "json":
             self._stream.write(b"\n]\n" if self._begun else b"[]\n")
 
+    def abandon(self) -> None:
+        """Lets go of a table that stays incomplete; without effect on one that is complete."""
+        if self._writer is not None and self._writer.is_open:
+            # Else the writer's destructor would write to the stream when that is closed.
+            try:
+                self._writer.close()
+            except Exception:
+                self._writer.is_open = False
+
 
 class Collected:
     """Results kept in memory, as columns of JSON's values."""
@@ -113,17 +118,6 @@ class Collected:
         """Appends a batch of outputs."""
         for name, column in flattened(outputs).items():
             self.columns.setdefault(name, []).extend(map(finite, column.tolist()))
-
-
-def nothing(outputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Outputs for no rows at all."""
-    return {
-        spec.name: np.empty(
-            (0, *(max(size, 1) for size in spec.shape[1:])),
-            np.float32 if spec.datatype == "BF16" else DATATYPES.get(spec.datatype, object),
-        )
-        for spec in outputs
-    }
 
 
 def flattened(outputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -162,8 +156,11 @@ def written(path: Path | None, kind: str) -> Iterator[Sink]:
     try:
         with partial.open("wb") as stream:
             sink = Sink(stream, kind)
-            yield sink
-            sink.close()
+            try:
+                yield sink
+                sink.close()
+            finally:
+                sink.abandon()
         partial.replace(path)
     except OSError as error:
         raise PenstockError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -19,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from penstock import parquet
-from penstock.errors import InputError, NotFoundError
+from penstock import instants, parquet, scoring
+from penstock.errors import InputError
 
 if TYPE_CHECKING:
     from penstock.client.answers import TensorSpec
@@ -54,6 +54,13 @@ class Source:
     # Where every value is text, whatever it means: the place of a row of the batch that was read last.
     place: Callable[[int], str] | None = None
 
+    files: parquet.Batches | None = None  # where columns may differ from file to file
+
+    def check(self, inputs: Sequence[TensorSpec]) -> None:
+        """InputError names the file and the column where one cannot be what the model takes."""
+        if self.files is not None:
+            scoring.check_files(self.files, inputs)
+
     def typed(self, columns: Columns, inputs: Sequence[TensorSpec]) -> Columns:
         """Text columns with numbers where the model takes numbers; a missing one is None. InputError names
         the line and the column.
@@ -81,7 +88,7 @@ def format_of(path: str, given: str | None = None, remedy: str = "") -> str:
 
 @contextmanager
 def opened(path: str, kind: str | None) -> Iterator[Source]:
-    """Opens a table for reading. "-" is stdin, CSV or JSON.
+    """Opens a table for reading: a file, or a folder of Parquet files. "-" is stdin, CSV or JSON.
 
     NotFoundError when there is no such file, InputError with the place when it cannot be read as what it
     should be.
@@ -93,11 +100,16 @@ def opened(path: str, kind: str | None) -> Iterator[Source]:
             kind = kind or _recognized(stream.peek(64))
             if kind == "parquet":
                 raise InputError("Parquet cannot be read from standard input: name a file")
+        elif Path(path).is_dir():
+            if kind not in (None, "parquet"):
+                raise InputError(f"{path} is a folder; as such only Parquet files are taken")
+            yield _parquet(parquet.opened(path))
+            return
         else:
             stream = stack.enter_context(_open(path))
             kind = format_of(path, kind, "; --format says it where the name does not")
         if kind == "parquet":
-            yield _parquet(path, stream)
+            yield _parquet(parquet.parquet_file(path, stream))
         elif kind in ("json", "jsonl"):
             yield _json(path, stream)
         else:
@@ -105,10 +117,12 @@ def opened(path: str, kind: str | None) -> Iterator[Source]:
 
 
 def _open(path: str) -> io.BufferedReader:
+    if "://" in path:
+        raise InputError(f"{path} is no path; {parquet.TAKEN}")
     try:
         return Path(path).open("rb")
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
+        raise parquet.no_file(path) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -231,18 +245,17 @@ def _columns_of_json(path: str, data: bytes) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in document] for name in names}
 
 
-def _parquet(path: str, stream: IO[bytes]) -> Source:
+def _parquet(files: parquet.Batches) -> Source:
     arrow, _ = parquet.pyarrow("reading")
-    file = parquet.parquet_file(path, stream)
     read = 0
 
     def batches(rows: int, wanted: Sequence[str]) -> Iterator[Columns]:
         nonlocal read
-        for batch in file.read(rows, wanted, True):
+        for batch in files.read(rows, wanted, True):
             read += batch.num_rows
             yield arrow.Table.from_batches([batch])
 
-    return Source(batches, file.rows, "rows", lambda: read)
+    return Source(batches, files.rows, "rows", lambda: read, files=files)
 
 
 def read_all(path: Path) -> Columns:
@@ -277,6 +290,7 @@ def _typed(name: str, texts: Sequence[str], datatype: str, place: Callable[[int]
         except ValueError:
             raise InputError(
                 f"{place(row)}, column '{name}': '{text}' is no number of type {datatype}"
+                f"{instants.advice(text)}"
             ) from None
         if numbers[-1] is None and convert is not float:
             raise InputError(f"{place(row)}, column '{name}' is missing, which {datatype} cannot say")

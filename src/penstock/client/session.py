@@ -6,6 +6,8 @@ result; Client and AsyncClient only carry the bytes.
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,10 +26,14 @@ from penstock.client.answers import (
     TensorSpec,
     as_dict,
 )
+from penstock.client.status import RemoteInputError, RemoteRowError
 from penstock.errors import UNAVAILABLE, UNKNOWN, InputError, StatusError
 from penstock.fitting import Fitted, fit, split
 
 T = TypeVar("T")
+
+# How a server names a string that is not UTF-8.
+_ELEMENT = re.compile(r"(?P<before>input '(?P<input>.*)': element )(?P<number>\d+)(?P<behind> .*)", re.S)
 
 
 class Method(NamedTuple):
@@ -113,7 +119,7 @@ class Session:
         while True:
             try:
                 results: list[InferResult] = []
-                for part in split(_fit(data, known.metadata), max_rows):
+                for before, part in split(_fit(data, known.metadata), max_rows):
                     request = tensors.encode_request(
                         model,
                         results[0].version if results else version,
@@ -122,7 +128,10 @@ class Session:
                         id=id,
                         parameters=parameters,
                     )
-                    reply = yield Call(MODEL_INFER, request)
+                    try:
+                        reply = yield Call(MODEL_INFER, request)
+                    except RemoteInputError as error:
+                        raise _of_rows(error, part, before) from None
                     results.append(tensors.decode_response(reply))
                 break
             except InputError:
@@ -259,6 +268,24 @@ def _fit(data: Any, metadata: ModelMetadata) -> list[Fitted]:
     # Of Penstock's models these always have columns of names; one with an ONNX model's own inputs, or one of
     # another server, would refuse `features`.
     return fit(data, metadata.inputs, matrix=metadata.platform in ("lightgbm", "linear"))
+
+
+def _of_rows(error: RemoteInputError, part: Sequence[Fitted], before: int) -> RemoteInputError:
+    """What the server said of a request whose first row is `before` of the caller's data."""
+    if isinstance(error, RemoteRowError):
+        return error.after(before)
+    if not before:
+        return error
+    element = _ELEMENT.match(str(error))
+    if element is not None:
+        shape = next(
+            (tensor.shape for tensor in part if tensor.name == element["input"] and tensor.batched), (0,)
+        )
+        number = before * math.prod(shape[1:]) + int(element["number"])
+        message = f"{element['before']}{number}{element['behind']}"
+        return RemoteInputError(error.status, message)
+    rows = max(len(tensor.values) for tensor in part if tensor.batched)
+    return RemoteInputError(error.status, f"in rows {before} to {before + rows - 1} of the data: {error}")
 
 
 def stream_result(reply: Any) -> InferResult | StatusError:

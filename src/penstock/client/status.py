@@ -19,6 +19,14 @@ class RemoteInputError(errors.StatusError, errors.InputError):
     code = errors.INVALID_ARGUMENT
 
 
+class RemoteRowError(RemoteInputError, errors.RefusedRowError):
+    """The server refused a row. `row` and the message count from the first of the caller's data."""
+
+    def after(self, rows: int) -> RemoteRowError:
+        """The same, where `rows` rows of the data went before those of the request."""
+        return RemoteRowError(self.status, self._moved(rows))
+
+
 class RemoteRefusedError(errors.StatusError, errors.RefusedError):
     """The server's configuration does not allow this."""
 
@@ -66,6 +74,8 @@ def status_error(status: int, message: str, address: str) -> errors.StatusError:
         message = f"{address} did not answer within the timeout"
     elif not message:
         message = f"{address} answered with gRPC status {status} and no message"
+    if status == errors.INVALID_ARGUMENT and errors.RefusedRowError.named_in(message):
+        return RemoteRowError(status, message)
     return _CLASSES.get(status, errors.StatusError)(status, message)
 
 

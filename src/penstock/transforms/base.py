@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 from penstock.errors import TransformError
 from penstock.frames import Column
+from penstock.instants import Times
 from penstock.transforms.saved import Saved
 from penstock.transforms.steps import Array, Item
 
+LONGEST_NAME = 4096  # characters of a column's: outputs are named after it
 FLOATING = ("FP32", "FP64")
 INTEGER = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
 NUMERIC = (*INTEGER, "FP16", "BF16", *FLOATING)
@@ -27,6 +29,8 @@ class Transform(ABC):
 
     kind: ClassVar[str]  # in messages and saved documents
     accepts: ClassVar[tuple[str, ...]]  # datatypes of the columns it reads
+    reads_times: ClassVar[bool] = False  # whether it is told `times`
+    fills_gaps: ClassVar[bool] = False  # whether missing values are what it is for
     only = False  # whether all columns but its own are dropped
     cross_fitted: ClassVar[bool] = False  # whether it has training_outputs()
 
@@ -45,8 +49,13 @@ class Transform(ABC):
         for column in given:
             if column in seen:
                 raise self.error("it is named twice; name each column once", column)
+            if len(column) > LONGEST_NAME:
+                what = f"the name {column[:40]!r}... has {len(column):,} characters; at most {LONGEST_NAME:,}"
+                raise self.error(f"{what} are taken")
             seen.add(column)
         self.columns: tuple[str, ...] = given
+        # Of its columns, those that are dates and times in the frame of fit(). Features sets it before.
+        self.times: Mapping[str, Times] = {}
         self.fitted = False
 
     def __repr__(self) -> str:

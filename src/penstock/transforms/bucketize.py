@@ -115,5 +115,4 @@ class Bucketize(Elementwise):
         if (counts > most).any():
             raise saved.error(f"the array 'edges' holds more than {most} of a column")
         self._edges = np.split(edges, offsets[1:-1])
-        if any((np.diff(each) < 0).any() for each in self._edges):
-            raise saved.error("the array 'edges' is not in ascending order")
+        saved.check_ascending("edges", self._edges)

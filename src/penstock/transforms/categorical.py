@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.base import Transform
 from penstock.transforms.categories import (
     CATEGORICAL,
@@ -36,13 +37,7 @@ class Categorical(Transform):
 
     def __init__(self, columns: str | Sequence[str], unknown: str, categories: Given | None = None) -> None:
         super().__init__(columns)
-        if not isinstance(unknown, str) or unknown not in self.unknown_choices:
-            expected = ", ".join(map(repr, self.unknown_choices[:-1]))
-            raise self.error(
-                f"unknown is {unknown!r}, expected {expected} or {self.unknown_choices[-1]!r}",
-                self.columns[0],
-            )
-        self.unknown = unknown
+        self.unknown = parameters.choice(self, "unknown", unknown, self.unknown_choices)
         self.categories = check_given(self, categories)
         self._found: dict[str, Categories] = {}
         self._saved: dict[str, Array] = {}

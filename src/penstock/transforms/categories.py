@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -45,13 +46,15 @@ def check_given(transform: Transform, given: Given | None) -> dict[str, list[Any
     if given is None:
         return None
     if isinstance(given, (str, bytes)):
-        raise transform.error(f"categories is {given!r}; expected a list of values")
+        raise transform.error(f"categories is {given!r}; expected a list of values", transform.columns[0])
     if isinstance(given, Mapping):
         by_column = dict(given)
     elif len(transform.columns) == 1:
         by_column = {transform.columns[0]: given}
     else:
-        raise transform.error("categories is one list for several columns; give a dict of column to list")
+        raise transform.error(
+            "categories is one list for several columns; give a dict of column to list", transform.columns[0]
+        )
     for column in by_column:
         if column not in transform.columns:
             raise transform.error("categories are given for it, but columns does not name it", column)
@@ -215,6 +218,9 @@ def _given_categories(transform: Transform, column: str, datatype: str, given: S
             if missing:
                 raise transform.error(f"missing is a category, but {datatype} knows no missing value", column)
         else:
+            for value in present:
+                if isinstance(value, int) and abs(value) > sys.float_info.max:
+                    raise transform.error(f"the category {value} does not fit {datatype}", column)
             # As the column holds them: 0.1 is another number in single precision.
             with np.errstate(over="ignore"):
                 values = tuple((np.array(present, DATATYPES[datatype]).astype(np.float64) + 0.0).tolist())

@@ -9,7 +9,6 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 
@@ -17,28 +16,28 @@ from penstock.transforms import code_cache
 from penstock.transforms.saved import to_json
 from penstock.transforms.scalar_function import ScalarFunction
 
-_REVISION = 1  # of the kernel around the function; to be raised with every change of numba_kernel.py
+_REVISION = 2  # of the kernel around the function; to be raised with every change of numba_kernel.py
 _log = logging.getLogger("penstock.transforms")
 _lock = threading.Lock()
 _addresses: dict[str, int] = {}
 
 
-def kernel_of(function: ScalarFunction, datatypes: Sequence[str], outputs: int) -> int:
-    """The address of the kernel that runs `function` on columns of these datatypes; see compile_kernel().
+def kernel_of(function: ScalarFunction, outputs: int) -> int:
+    """The address of the kernel that runs `function` on columns of doubles; see compile_kernel().
 
     It stays valid for the life of the process, whatever becomes of the objects that asked for it: a version
     that is being replaced may still have requests under way. So a process keeps every custom transform that
     it ever loaded, some kilobytes each. A content is compiled at most once, in one thread at a time, and not
     at all where an earlier process has. TransformError names the line that cannot be compiled.
     """
-    key = _key(function, datatypes, outputs)
+    key = _key(function, outputs)
     with _lock:
         if key not in _addresses:
-            _addresses[key] = _loaded(key, function, datatypes, outputs)
+            _addresses[key] = _loaded(key, function, outputs)
         return _addresses[key]
 
 
-def _loaded(key: str, function: ScalarFunction, datatypes: Sequence[str], outputs: int) -> int:
+def _loaded(key: str, function: ScalarFunction, outputs: int) -> int:
     from penstock.transforms import machine_code
 
     stored = code_cache.read(key)
@@ -54,7 +53,7 @@ def _loaded(key: str, function: ScalarFunction, datatypes: Sequence[str], output
         address = machine_code.load(stored)
         if address is not None:
             return address
-    made = compile_kernel(function, datatypes, outputs)
+    made = compile_kernel(function, outputs)
     address = machine_code.load(made.content)
     if address is None:
         raise function.error("it uses a part of Numba that needs Python at run time; use numbers and tuples")
@@ -64,9 +63,9 @@ def _loaded(key: str, function: ScalarFunction, datatypes: Sequence[str], output
     return address
 
 
-def _key(function: ScalarFunction, datatypes: Sequence[str], outputs: int) -> str:
+def _key(function: ScalarFunction, outputs: int) -> str:
     """SHA-256 over all that the machine code follows from."""
-    described = [to_json(function.to_saved()), list(datatypes), outputs, _surroundings()]
+    described = [to_json(function.to_saved()), outputs, _surroundings()]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 

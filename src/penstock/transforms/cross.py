@@ -127,9 +127,9 @@ class Cross(Transform):
         self._saved = save_categories(self._found, datatypes)
         found = saved.array("combinations", "INT64")
         possible = self._possible()
-        ascending = found.size > 0 and (found[1:] > found[:-1]).all()
-        if possible >= 2**63 or not ascending or found[0] < 0 or int(found[-1]) >= possible:
-            raise saved.error(f"the array 'combinations' is no ascending list of {possible} possible ones")
+        saved.check_ascending("combinations", [found], strictly=True)
+        if possible >= 2**63 or found.size == 0 or found[0] < 0 or int(found[-1]) >= possible:
+            raise saved.error(f"the array 'combinations' is not one or more of {possible} possible ones")
         self._combinations = found
         for column, parts in self._parts().items():
             if np.unique(parts).tolist() != list(range(self._found[column].count)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from penstock.errors import RefusedError
@@ -51,13 +50,13 @@ class Custom(Joint):
         super().__init__(columns, least=1, most=None, keep=keep)
         if isinstance(function, Mapping):  # as parameters() gives it
             if helpers:
-                raise self.error("helpers are a part of the function that was saved")
+                raise self.error("helpers are a part of the function that was saved", self.columns[0])
             self.function = ScalarFunction.from_saved(function)
         else:
             self.function = scalar_function_of(function, helpers)
         self._allowed = not isinstance(function, Mapping)
         if name is not None and not (isinstance(name, str) and name):
-            raise self.error(f"name is {name!r}, expected text")
+            raise self.error(f"name is {name!r}, expected text", self.columns[0])
         self.name = name or self.function.main.name
         self._names = self._output_names(outputs)
         parameters = self.function.arguments
@@ -73,10 +72,12 @@ class Custom(Joint):
         else:
             given = tuple(outputs) if isinstance(outputs, Iterable) else ()
         if not given or not all(isinstance(name, str) and name for name in given):
-            raise self.error(f"outputs is {outputs!r}; expected a name or a list of names")
+            raise self.error(f"outputs is {outputs!r}; expected a name or a list of names", self.columns[0])
         for index, name in enumerate(given):
             if name in given[:index] or (self.keep and name in self.columns):
-                raise self.error(f"the output {name!r} is there already; give it another name")
+                raise self.error(
+                    f"the output {name!r} is there already; give it another name", self.columns[0]
+                )
         return given
 
     def __repr__(self) -> str:
@@ -115,7 +116,7 @@ class Custom(Joint):
         self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
     ) -> None:
         """Learns nothing, but compiles: what cannot be compiled should be told now."""
-        self._address([datatypes[column] for column in self.columns])
+        self._address()
 
     def names(self) -> tuple[str, ...]:
         """The outputs."""
@@ -123,19 +124,11 @@ class Custom(Joint):
 
     def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
         """One call. Its kernel is compiled when the program is made, and only if that is allowed."""
-        address = partial(self._address, [datatypes[column] for column in self.columns])
-        return [
-            Step(
-                self.step_name(self.columns),
-                address,
-                (),
-                self.columns,
-                (Block(self._names, "FP64"),),
-                refuses=True,
-            )
-        ]
+        block = Block(self._names, "FP64")
+        name = self.step_name(self.columns)
+        return [Step(name, self._address, (), self.columns, (block,), refuses=True, doubles=True)]
 
-    def _address(self, datatypes: Sequence[str]) -> int:
+    def _address(self) -> int:
         if not self._allowed:
             raise RefusedError(
                 f"the custom transform {self.name} is code of whoever built the bundle, and nothing here "
@@ -145,4 +138,4 @@ class Custom(Joint):
                 "and `bundle verify --run` take --allow-custom-transforms. `penstock bundle inspect` shows "
                 "its source"
             )
-        return kernel_of(self.function, datatypes, len(self._names))
+        return kernel_of(self.function, len(self._names))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.base import NUMERIC, Transform
 from penstock.transforms.registry import register
 from penstock.transforms.steps import Map, op
@@ -26,11 +26,9 @@ class Cyclic(Transform):
 
     def __init__(self, columns: str | Sequence[str], period: float) -> None:
         super().__init__(columns)
-        if isinstance(period, bool) or not isinstance(period, (int, float)):
-            raise self.error(f"period is {period!r}, expected a number", self.columns[0])
-        if not (math.isfinite(period) and period > 0):
+        self.period = parameters.number(self, "period", period)
+        if self.period <= 0:
             raise self.error(f"period is {period!r}, expected more than 0", self.columns[0])
-        self.period = float(period)
 
     def parameters(self) -> dict[str, Any]:
         """The columns and their period."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from penstock.errors import INVALID_ARGUMENT, InputError, StatusError, TransformError
-from penstock.frames import DATATYPES, Column, Columns, as_datatype, columns_of, datatype_of
-from penstock.transforms.base import Transform
+from penstock.errors import INVALID_ARGUMENT, InputError, RefusedRowError, StatusError, TransformError
+from penstock.frames import DATATYPES, Column, Columns, as_datatype, check_times, columns_of, datatype_of
+from penstock.instants import Times
+from penstock.transforms.base import INTEGER, Transform
 from penstock.transforms.custom import Custom
 from penstock.transforms.layout import Layout
 from penstock.transforms.plan import Output, Plan, check_matrix
@@ -18,7 +19,7 @@ from penstock.transforms.planner import make_plan
 from penstock.transforms.registry import transform_of
 from penstock.transforms.saved import Saved, from_json, to_json
 from penstock.transforms.steps import Alias, Item, Map
-from penstock.transforms.strings import Strings, restore_strings, save_strings, strings_of
+from penstock.transforms.strings import Strings, as_sent_strings, restore_strings, save_strings, strings_of
 
 if TYPE_CHECKING:
     from penstock._core import Program
@@ -47,7 +48,12 @@ class Features:
         self._layout: Layout | None = None
         self._inputs: tuple[tuple[str, str], ...] = ()
         self._strings: dict[str, Strings] = {}
+        self._items: list[Item] | None = None
         self._programs: dict[str, Program] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled programs are made again where they are needed.
+        return self.__dict__ | {"_programs": {}, "_items": None}
 
     def __repr__(self) -> str:
         return f"Features([{', '.join(map(repr, self.transforms))}])"
@@ -57,18 +63,36 @@ class Features:
         """Whether fit() has been called, or this was saved after it."""
         return self._layout is not None
 
-    def fit(self, frame: Any, target: Any = None, *, names: Sequence[str] | None = None) -> Features:
+    def fit(
+        self,
+        frame: Any,
+        target: Any = None,
+        *,
+        names: Sequence[str] | None = None,
+        datatypes: Mapping[str, str] | None = None,
+    ) -> Features:
         """Fits the transforms in order, each on what those before it make of `frame`. Returns self.
 
         `frame` is anything that penstock.frames reads, of at least one row; `names` are a NumPy matrix's
-        columns. `target`, [rows], is what the model is to predict. InputError for a frame that cannot be
-        read, TransformError for one that cannot be learned from; this object is then as it was.
+        columns. `target`, [rows], is what the model is to predict. An input has the datatype of its column,
+        or FP64 where an integer or boolean column goes first to a transform of missing values, such as
+        Impute, since integers know none; `datatypes` says otherwise. InputError for a frame that cannot
+        be read, TransformError for one that cannot be learned from; this object is then as it was.
+
+        What to train on is what fit_transform() gives: with a TargetEncode, transform() of the same frame
+        would show each row its own target.
         """
-        self._fit(frame, target, names, keep_all=False)
+        self._fit(frame, target, names, datatypes, keep_all=False)
         return self
 
     def _fit(
-        self, frame: Any, target: Any, names: Sequence[str] | None, *, keep_all: bool
+        self,
+        frame: Any,
+        target: Any,
+        names: Sequence[str] | None,
+        given: Mapping[str, str] | None,
+        *,
+        keep_all: bool,
     ) -> dict[str, Column]:
         """Fits, and gives the columns that a later transform reads, or all of them, as fitting saw them."""
         columns = columns_of(frame, names)
@@ -78,10 +102,11 @@ class Features:
         if goal is not None and len(goal) != columns.rows:
             raise InputError(f"target has {len(goal)} rows, the frame has {columns.rows}")
         transforms = copy.deepcopy(self.transforms)
-        mentioned = {name for transform in transforms for name in transform.columns}
-        layout = Layout({name: datatype_of(columns[name], name) for name in columns if name in mentioned})
+        layout = Layout(_input_datatypes(transforms, columns, given or {}), columns)
         values: dict[str, Column] = {}
         strings: dict[str, Strings] = {}
+        times: dict[str, Times] = {}
+        last_read = {name: at for at, transform in enumerate(transforms) for name in transform.columns}
         for index, transform in enumerate(transforms):
             datatypes = layout.read(transform)
             for name in transform.columns:
@@ -89,39 +114,70 @@ class Features:
                     values[name] = read = as_datatype(columns[name], datatypes[name], name)
                     if isinstance(read, list):
                         strings[name] = strings_of(read, transform.given_texts(name))
+                    kind = columns.times(name)
+                    if kind is not None:
+                        times[name] = kind
             own = {name: values[name] for name in transform.columns}
+            if transform.reads_times:
+                transform.times = {name: times[name] for name in transform.columns if name in times}
             transform.fit(own, datatypes, goal)
+            if times.keys() & own.keys():
+                for item in transform.steps(datatypes):
+                    if isinstance(item, Alias) and item.source in times:
+                        times[item.target] = times[item.source]
             layout.replace(transform)
-            later = {name for other in transforms[index + 1 :] for name in other.columns}
-            wanted = layout.columns.keys() if keep_all else layout.columns.keys() & later
             made = transform.training_outputs(own, datatypes, goal)
-            values |= _outputs_of(transform, datatypes, own, wanted) if made is None else made
+            if made is None:
+                made = _outputs_of(transform, datatypes, own, last_read, None if keep_all else index)
+            values |= made
         _check_features(layout)
-        self.transforms, self._layout, self._strings, self._programs = transforms, layout, strings, {}
+        self.transforms, self._layout, self._strings = transforms, layout, strings
+        self._items, self._programs = None, {}
         self._inputs = self.plan().inputs
         return values
 
-    def transform(self, frame: Any, dtype: str = "FP64", *, names: Sequence[str] | None = None) -> Array:
+    def transform(
+        self,
+        frame: Any,
+        dtype: str = "FP64",
+        *,
+        names: Sequence[str] | None = None,
+        as_sent: bool = True,
+    ) -> Array:
         """The features of each row of `frame`: [rows, features], FP64 or FP32, by the kernels that serve.
 
-        A NumPy matrix holds the inputs in their order, or the columns that `names` names. InputError for a
-        missing column or a value that does not fit its column's datatype or that a transform refuses.
+        A NumPy matrix holds the inputs in their order, or the columns that `names` names. Missing and empty
+        strings are what a server takes them for, which gets both as an empty one (ADR 7); without `as_sent`
+        they are told apart. InputError for a missing column or a value that does not fit its column's
+        datatype or that a transform refuses.
         """
         self._fitted_layout()
         if isinstance(frame, np.ndarray) and names is None:
             names = [name for name, _ in self.inputs]
         columns = columns_of(frame, names)
+        check_times(columns, self.times)
         given = {}
         for name, datatype in self.inputs:
             if name not in columns:
                 raise InputError(f"column {name!r} ({datatype}) is missing; got {_listed(columns)}")
-            given[name] = as_datatype(columns[name], datatype, name)
+            values = as_datatype(columns[name], datatype, name)
+            given[name] = (
+                as_sent_strings(values, self._strings[name])
+                if as_sent and isinstance(values, list)
+                else values
+            )
         if dtype not in self._programs:
             self._programs[dtype] = self.program(dtype=dtype)
         return _run(self._programs[dtype], given)["features"]
 
     def fit_transform(
-        self, frame: Any, target: Any = None, dtype: str = "FP64", *, names: Sequence[str] | None = None
+        self,
+        frame: Any,
+        target: Any = None,
+        dtype: str = "FP64",
+        *,
+        names: Sequence[str] | None = None,
+        datatypes: Mapping[str, str] | None = None,
     ) -> Array:
         """The features to train a model on: fit(), then transform() of the same frame.
 
@@ -129,8 +185,9 @@ class Features:
         """
         check_matrix(dtype)
         if not any(transform.cross_fitted for transform in self.transforms):
-            return self.fit(frame, target, names=names).transform(frame, dtype, names=names)
-        values = self._fit(frame, target, names, keep_all=True)
+            self.fit(frame, target, names=names, datatypes=datatypes)
+            return self.transform(frame, dtype, names=names)
+        values = self._fit(frame, target, names, datatypes, keep_all=True)
         with np.errstate(over="ignore"):
             return np.column_stack([np.asarray(values[name], DATATYPES[dtype]) for name in self.output_names])
 
@@ -139,6 +196,17 @@ class Features:
         """Name and datatype of each column that the features depend on, in order of first mention."""
         self._fitted_layout()
         return list(self._inputs)
+
+    @property
+    def times(self) -> dict[str, Times]:
+        """Of each input that a transform reads as dates and times, whether they have a time zone."""
+        inputs = {name for name, _ in self.inputs}
+        return {
+            name: kind
+            for transform in self.transforms
+            for name, kind in transform.times.items()
+            if name in inputs
+        }
 
     @property
     def output_names(self) -> list[str]:
@@ -159,7 +227,7 @@ class Features:
         check_matrix(dtype)
         layout = self._fitted_layout()
         matrix = Output(output, dtype, tuple(layout.columns))
-        return make_plan(list(layout.inputs.items()), self._items(), [matrix])
+        return make_plan(list(layout.inputs.items()), self._asked(), [matrix])
 
     def document(self) -> dict[str, Any]:
         """The inputs, `strings` and, of each transform, its kind, parameters and what it learned; as JSON."""
@@ -193,11 +261,21 @@ class Features:
         its get_feature_names_out(). `reference` is the frame that it was fitted on: its columns have the
         inputs' datatypes, and its text says whether missing and empty strings were known. Without it the
         fitted objects tell: categories of text are BYTES, of integers INT64, of booleans BOOL, and all else
-        is FP64. TransformError names a class or a parameter without a counterpart, and what to do instead.
-        """
-        from penstock.transforms.scikit_learn import document_of
+        is FP64.
 
-        return Features.from_saved(*document_of(fitted, reference))
+        With `reference` the features are compared with what `fitted.transform` makes of it, to 1e-6, in all
+        rows or an even sample of 20,000 (fewer where there are many features). Without it nothing is
+        compared: an encoder, discretizer or threshold behind a step that computes is then refused.
+
+        TransformError names a class or a parameter without a counterpart, and what to do instead, or the
+        first row and feature that differ. InputError for a reference that scikit-learn refuses.
+        """
+        from penstock.transforms.scikit_learn import check_reference, document_of
+
+        features = Features.from_saved(*document_of(fitted, reference))
+        if reference is not None:
+            check_reference(fitted, features, reference)
+        return features
 
     @staticmethod
     def from_saved(document: Any, arrays: Mapping[str, Array], *, allow_custom: bool = False) -> Features:
@@ -213,20 +291,18 @@ class Features:
             raise TransformError(
                 f"saved features: 'transforms' is {items!r}, expected a list of at least one"
             )
-        remaining = dict(arrays)
+        of_each: dict[str, dict[str, Array]] = {}
+        for name, array in arrays.items():
+            prefix, _, own = name.partition(".")
+            of_each.setdefault(prefix, {})[own or name] = array
         transforms = []
         for index, item in enumerate(items):
             entry = _object(item, {"kind", "parameters", "learned"}, f"transform {index}")
             transform = _made(entry, index)
             datatypes = layout.read(transform)
             transform.check_datatypes(datatypes)
-            prefix = f"{index}."
-            own = {name: remaining.pop(name) for name in list(remaining) if name.startswith(prefix)}
-            saved = Saved(
-                f"transform {index} ({transform.kind})",
-                entry["learned"],
-                {name.removeprefix(prefix): array for name, array in own.items()},
-            )
+            own_arrays = of_each.pop(str(index), {})
+            saved = Saved(f"transform {index} ({transform.kind})", entry["learned"], own_arrays)
             transform.restore(saved, datatypes)
             saved.finish()
             transform.fitted = True
@@ -234,8 +310,10 @@ class Features:
                 transform.allow()
             layout.replace(transform)
             transforms.append(transform)
-        for name in remaining:
-            raise TransformError(f"saved features: the array {name!r} belongs to no transform")
+        for prefix, stray in of_each.items():
+            name = next(iter(stray))
+            shown = name if name == prefix else f"{prefix}.{name}"
+            raise TransformError(f"saved features: the array {shown!r} belongs to no transform")
         if list(layout.inputs.items()) != [tuple(pair) for pair in body["inputs"]]:
             raise TransformError("saved features: 'inputs' are not the columns that the transforms read")
         _check_features(layout)
@@ -250,22 +328,48 @@ class Features:
             raise TransformError("features: not fitted yet; call fit() on a frame first")
         return self._layout
 
-    def _items(self) -> list[Item]:
-        layout = Layout(self._fitted_layout().inputs)
-        items: list[Item] = []
-        for transform in self.transforms:
-            items += transform.steps(layout.read(transform))
-            layout.replace(transform)
-        return items
+    def _asked(self) -> list[Item]:
+        """What all transforms ask for. Made once: tables of many categories take their time."""
+        if self._items is None:
+            layout = Layout(self._fitted_layout().inputs)
+            self._items = []
+            for transform in self.transforms:
+                self._items += transform.steps(layout.read(transform))
+                layout.replace(transform)
+        return self._items
+
+
+def _input_datatypes(
+    transforms: Sequence[Transform], columns: Columns, given: Mapping[str, str]
+) -> dict[str, str]:
+    """Of the columns that transforms name. InputError for a datatype that a column cannot have."""
+    first: dict[str, Transform] = {}
+    for transform in transforms:
+        for name in transform.columns:
+            first.setdefault(name, transform)
+    for name, datatype in given.items():
+        if name not in columns or name not in first:
+            raise InputError(f"datatypes= names {name!r}, which no transform reads of the frame")
+        if datatype not in DATATYPES and datatype != "BYTES":
+            known = ", ".join([*DATATYPES, "BYTES"])
+            raise InputError(f"datatypes= says that {name!r} is {datatype!r}; expected one of {known}")
+    found = {}
+    for name in columns:
+        if name in first:
+            natural = given.get(name) or datatype_of(columns[name], name)
+            gaps = name not in given and first[name].fills_gaps and natural in INTEGER
+            found[name] = "FP64" if gaps else natural
+    return found
 
 
 def _outputs_of(
     transform: Transform,
     datatypes: Mapping[str, str],
     values: Mapping[str, Column],
-    wanted: Collection[str],
+    last_read: Mapping[str, int],
+    index: int | None,
 ) -> dict[str, Column]:
-    """What a fitted transform makes of its columns: those outputs that are wanted."""
+    """What a fitted transform makes of its columns: the outputs that are read after `index`; None: all."""
     items = transform.steps(datatypes)
     found = dict(values)
     written: dict[str, str] = {}
@@ -277,7 +381,9 @@ def _outputs_of(
         else:
             written |= {name: block.datatype for block in item.outputs for name in block.names}
     outputs = [
-        Output(name, datatype, (name,), flat=True) for name, datatype in written.items() if name in wanted
+        Output(name, datatype, (name,), flat=True)
+        for name, datatype in written.items()
+        if index is None or last_read.get(name, -1) > index
     ]
     if not outputs:
         return found
@@ -291,9 +397,10 @@ def _run(program: Program, columns: Mapping[str, Column]) -> dict[str, Array]:
     try:
         return program.run({name: columns[name] for name, _, _ in program.inputs})
     except StatusError as error:
-        if error.status == INVALID_ARGUMENT:
-            raise InputError(str(error)) from error
-        raise
+        if error.status != INVALID_ARGUMENT:
+            raise
+        named = RefusedRowError.named_in(str(error))
+        raise (RefusedRowError if named else InputError)(str(error)) from error
 
 
 def _check_features(layout: Layout) -> None:

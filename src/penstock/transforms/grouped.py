@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -34,15 +35,15 @@ class Grouped(Categorical):
         max_categories: int | None,
     ) -> None:
         super().__init__(columns, unknown, categories)
-        if isinstance(min_frequency, float):
-            parameters.number(self, "min_frequency", min_frequency)
+        if isinstance(min_frequency, Integral):
+            min_frequency = parameters.count(self, "min_frequency", min_frequency, 1)
+        elif min_frequency is not None:
+            min_frequency = parameters.number(self, "min_frequency", min_frequency)
             if not 0 < min_frequency < 1:
                 raise self.error(
                     f"min_frequency is {min_frequency}, expected a share from 0 to 1, or a number of rows",
                     self.columns[0],
                 )
-        elif min_frequency is not None:
-            min_frequency = parameters.count(self, "min_frequency", min_frequency, 1)
         if max_categories is not None:
             max_categories = parameters.count(self, "max_categories", max_categories, 1)
         self.min_frequency = min_frequency
@@ -87,9 +88,10 @@ class Grouped(Categorical):
         for index, column in enumerate(self.columns):
             count = self._groupable(column)
             found = saved.array(f"{index}.infrequent", "INT64") if self._groups else np.empty(0, np.int64)
-            if found.size and (found[0] < 0 or found[-1] >= count or (found[1:] <= found[:-1]).any()):
+            saved.check_ascending(f"{index}.infrequent", [found], strictly=True)
+            if found.size and (found[0] < 0 or found[-1] >= count):
                 raise saved.error(
-                    f"the array '{index}.infrequent' is no ascending list of {count} categories"
+                    f"the array '{index}.infrequent' holds what is no index of {count} categories"
                 )
             if self.max_categories is not None and count - found.size + 1 > self.max_categories:
                 raise saved.error(f"the array '{index}.infrequent' leaves more than {self.max_categories}")

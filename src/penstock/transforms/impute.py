@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from penstock.frames import Column
+from penstock.frames import DATATYPES, Column
+from penstock.transforms import parameters
 from penstock.transforms.base import NUMERIC, Transform
 from penstock.transforms.missing import (
     MissingValue,
@@ -43,6 +44,7 @@ class Impute(Transform):
     """
 
     kind = "impute"
+    fills_gaps = True
     accepts = (*NUMERIC, "BYTES")
 
     def __init__(
@@ -56,17 +58,13 @@ class Impute(Transform):
     ) -> None:
         super().__init__(columns)
         first = self.columns[0]
-        if strategy not in get_args(Strategy):
-            raise self.error(f"strategy is {strategy!r}, expected {', '.join(get_args(Strategy))}", first)
-        if (fill_value is not None) != (strategy == "constant"):
+        self.strategy = parameters.choice(self, "strategy", strategy, get_args(Strategy))
+        if (fill_value is not None) != (self.strategy == "constant"):
             raise self.error("fill_value goes with strategy='constant', and only with it", first)
-        if isinstance(fill_value, bool) or not isinstance(fill_value, (int, float, str, type(None))):
-            raise self.error(f"fill_value is {fill_value!r}, expected a number or text", first)
-        if isinstance(fill_value, float) and math.isnan(fill_value):
-            raise self.error("fill_value is NaN, which fills nothing", first)
+        if not isinstance(fill_value, (str, type(None))):
+            fill_value = parameters.number(self, "fill_value", fill_value, infinite=True)
         if not isinstance(indicator, bool) and indicator != "all":
             raise self.error(f"indicator is {indicator!r}, expected True, False or 'all'", first)
-        self.strategy = strategy
         self.fill_value = fill_value
         self.missing_value = check_missing_value(self, missing_value)
         self.indicator = indicator
@@ -94,7 +92,7 @@ class Impute(Transform):
         self._fills, self._flagged = {}, {}
         for column in self.columns:
             values = columns[column]
-            check_kind(self, self.missing_value, column, text=isinstance(values, list))
+            self._check_kind(column, text=isinstance(values, list))
             missing = missing_rows(values, self.missing_value)
             if isinstance(values, list):
                 present = [
@@ -106,15 +104,21 @@ class Impute(Transform):
                 self._fills[column] = self._number_fill(column, np.asarray(values, np.float64)[~missing])
             self._flagged[column] = self.indicator == "all" or (self.indicator and bool(missing.any()))
 
-    def _text_fill(self, column: str, present: list[bytes]) -> bytes:
+    def _check_kind(self, column: str, *, text: bool) -> None:
+        """TransformError where the parameters do not go with a column of text, or of numbers."""
+        check_kind(self, self.missing_value, column, text=text)
         if self.strategy == "constant":
-            if not isinstance(self.fill_value, str):
-                raise self.error(f"it is text, and fill_value is {self.fill_value!r}", column)
-            return self.fill_value.encode()
-        if self.strategy != "most_frequent":
+            if isinstance(self.fill_value, str) != text:
+                kind = "text" if text else "numbers"
+                raise self.error(f"it is {kind}, and fill_value is {self.fill_value!r}", column)
+        elif text and self.strategy != "most_frequent":
             raise self.error(
                 f"it is text, which has no {self.strategy}; use most_frequent or constant", column
             )
+
+    def _text_fill(self, column: str, present: list[bytes]) -> bytes:
+        if isinstance(self.fill_value, str):
+            return self.fill_value.encode()
         if not present:
             raise self.error("it has no value, so no most frequent one", column)
         counts = Counter(present)
@@ -122,10 +126,8 @@ class Impute(Transform):
         return min(value for value, count in counts.items() if count == most)
 
     def _number_fill(self, column: str, present: Array) -> float:
-        if self.strategy == "constant":
-            if isinstance(self.fill_value, (str, type(None))):
-                raise self.error(f"it is numbers, and fill_value is {self.fill_value!r}", column)
-            return float(self.fill_value)
+        if isinstance(self.fill_value, float):
+            return self.fill_value
         if present.size == 0:
             raise self.error(f"it has no value, so no {self.strategy.replace('_', ' ')}", column)
         if self.strategy == "most_frequent":
@@ -178,14 +180,39 @@ class Impute(Transform):
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
         """One fill for each column, of the column's kind, and flags that the indicator makes."""
         for column in self.columns:
-            check_kind(self, self.missing_value, column, text=datatypes[column] == "BYTES")
+            self._check_kind(column, text=datatypes[column] == "BYTES")
         texts = [column for column in self.columns if datatypes[column] == "BYTES"]
         numbers = [column for column in self.columns if datatypes[column] != "BYTES"]
         filled = dict(zip(numbers, saved.array("fill", "FP64", len(numbers)).tolist(), strict=True))
         filled |= dict(zip(texts, saved.texts("fill", len(texts)), strict=True))
         self._fills = {column: filled[column] for column in self.columns}
+        for column, fill in self._fills.items():
+            value = fill.decode() if isinstance(fill, bytes) else fill
+            wrong = self._wrong(value, datatypes[column])
+            if wrong:
+                raise saved.error(f"the array 'fill' holds {value!r} for column {column!r}, {wrong}")
         self._flagged = dict(zip(self.columns, saved.flags("flagged", len(self.columns)), strict=True))
         if any(self._flagged.values()) and not self.indicator:
             raise saved.error("columns are flagged, but indicator is off")
         if self.indicator == "all" and not all(self._flagged.values()):
             raise saved.error("not all columns are flagged, but indicator is 'all'")
+
+    def _wrong(self, fill: float | str, datatype: str) -> str | None:
+        """Why fit() could not have found this for a column of that datatype; None where it could."""
+        if self.strategy == "constant":
+            return None if fill == self.fill_value else f"and fill_value is {self.fill_value!r}"
+        if self.strategy == "most_frequent":
+            if fill == self.missing_value:
+                return "which means missing"
+            return None if isinstance(fill, str) or _occurs(fill, datatype) else f"which is {datatype}"
+        return None if math.isfinite(float(fill)) else f"which is no {self.strategy}"
+
+
+def _occurs(number: float, datatype: str) -> bool:
+    """Whether a column of that datatype may hold a number, as a double has it."""
+    dtype = DATATYPES[datatype]
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number)) == number
+    least, greatest = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return number % 1 == 0 and float(least) <= number <= float(greatest)

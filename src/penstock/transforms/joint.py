@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.base import NUMERIC, Transform
 
 
@@ -20,9 +21,7 @@ class Joint(Transform):
         if len(self.columns) < least or (most is not None and len(self.columns) > most):
             expected = f"at least {least}" if most is None else str(least)
             raise self.error(f"it takes {expected} columns, got {len(self.columns)}", self.columns[0])
-        if not isinstance(keep, bool):
-            raise self.error(f"keep is {keep!r}, expected True or False", self.columns[0])
-        self.keep = keep
+        self.keep = parameters.flag(self, "keep", keep)
 
     def learn(
         self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None

@@ -55,6 +55,4 @@ class MaxAbs(Elementwise):
 
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
         """Finite scales above zero."""
-        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True)
-        if not (self._scale > 0).all():
-            raise saved.error("the array 'scale' holds a number that is not above 0")
+        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True, positive=True)

@@ -76,7 +76,5 @@ class MinMax(Elementwise):
 
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
         """Finite scales above zero, and finite offsets."""
-        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True)
+        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True, positive=True)
         self._offset = saved.array("offset", "FP64", len(self.columns), finite=True)
-        if not (self._scale > 0).all():
-            raise saved.error("the array 'scale' holds a number that is not above 0")

@@ -41,6 +41,7 @@ class MissingIndicator(Transform):
     """
 
     kind = "missing_indicator"
+    fills_gaps = True
     accepts = (*NUMERIC, "BYTES")
 
     def __init__(

@@ -9,7 +9,6 @@ Arithmetic is IEEE 754's: no fast-math, no contraction to fused multiply-add, di
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,12 +22,10 @@ from numba.core.errors import NumbaError, NumbaWarning
 from numba.extending import intrinsic, overload
 
 from penstock.errors import TransformError
-from penstock.transforms.base import FLOATING, INTEGER
 from penstock.transforms.machine_code import ENTRY, MachineCode, target_machine
 from penstock.transforms.scalar_function import ScalarFunction
 
-# The protocol's datatypes by number (ext/base/datatype.h).
-_NUMBERS = {name: number for number, name in enumerate((*INTEGER, "FP16", *FLOATING, "BYTES", "BF16"), 1)}
+_FP32, _FP64 = 11, 12  # of ext/base/datatype.h
 # Numba's compiler turns these into LLVM's attributes. Division by zero is NumPy's: infinity or NaN.
 _SEMANTICS = {"error_model": "numpy", "fastmath": False, "boundscheck": True}
 
@@ -37,11 +34,11 @@ _SEMANTICS = {"error_model": "numpy", "fastmath": False, "boundscheck": True}
 _BARRED = ("Py", "_Py", "numba_gil", ".numba.unresolved", "__svml")
 
 
-def compile_kernel(function: ScalarFunction, datatypes: Sequence[str], outputs: int) -> MachineCode:
-    """The kernel that runs `function` on each row of columns of these datatypes and writes one block.
+def compile_kernel(function: ScalarFunction, outputs: int) -> MachineCode:
+    """The kernel that runs `function` on each row and writes one block.
 
-    The block has `outputs` columns, FP64 or FP32. TransformError names the function and the line that cannot
-    be compiled.
+    It reads an FP64 column for each argument. The block has `outputs` columns, FP64 or FP32. TransformError
+    names the function and the line that cannot be compiled.
     """
     if numba.config.DISABLE_JIT:
         raise function.error("NUMBA_DISABLE_JIT is set, so that nothing can be compiled; unset it")
@@ -56,11 +53,11 @@ def compile_kernel(function: ScalarFunction, datatypes: Sequence[str], outputs: 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NumbaWarning)  # they are about speed
-            compiled.compile((types.float64,) * len(datatypes))
+            compiled.compile((types.float64,) * len(function.arguments))
             (found,) = compiled.nopython_signatures
             parts = _parts(function, found.return_type, outputs)
             callback = numba.cfunc(signature, nopython=True, **_SEMANTICS)(
-                _kernel(compiled, datatypes, parts)
+                _kernel(compiled, len(function.arguments), parts)
             )
     except TransformError:
         raise
@@ -99,23 +96,23 @@ def _parts(function: ScalarFunction, returned: Any, outputs: int) -> Sequence[st
     return [f"made[{index}]" for index in range(outputs)] if several else ["made"]
 
 
-def _kernel(compiled: Any, datatypes: Sequence[str], parts: Sequence[str]) -> Callable[..., Any]:
+def _kernel(compiled: Any, inputs: int, parts: Sequence[str]) -> Callable[..., Any]:
     """The loop, in Python that Numba compiles. It refuses, with 1, columns that it is not made for."""
-    columns = range(len(datatypes))
-    arguments = ", ".join(f"read{c}(from{c})" for c in columns)
+    columns = range(inputs)
+    arguments = ", ".join(f"fp64_at(from{c})" for c in columns)
     lines = [
         "def kernel(state, inputs, outputs, rows):",
-        f"    if int64_at(state + 16) != {len(datatypes)} or int64_at(state + 24) != 1:",
+        f"    if int64_at(state + 16) != {inputs} or int64_at(state + 24) != 1:",
         "        return int32(1)",
         f"    if int32_at(outputs + 20) != {len(parts)}:",
         "        return int32(1)",
         "    dtype = int32_at(outputs + 16)",
-        f"    if dtype != {_NUMBERS['FP64']} and dtype != {_NUMBERS['FP32']}:",
+        f"    if dtype != {_FP64} and dtype != {_FP32}:",
         "        return int32(1)",
     ]
-    for c, datatype in enumerate(datatypes):
+    for c in columns:
         lines += [
-            f"    if int32_at(inputs + {24 * c + 16}) != {_NUMBERS[datatype]}:",
+            f"    if int32_at(inputs + {24 * c + 16}) != {_FP64}:",
             "        return int32(1)",
             f"    from{c} = int64_at(inputs + {24 * c})",
         ]
@@ -127,7 +124,7 @@ def _kernel(compiled: Any, datatypes: Sequence[str], parts: Sequence[str]) -> Ca
         f"            values = ({', '.join(f'float64({part})' for part in parts)},)",
         "        except Exception:",
         "            return int32(1 + row)",
-        f"        if dtype == {_NUMBERS['FP64']}:",
+        f"        if dtype == {_FP64}:",
         *(f"            put_fp64(to + {8 * p}, values[{p}])" for p in range(len(parts))),
         "        else:",
         *(f"            put_fp32(to + {4 * p}, values[{p}])" for p in range(len(parts))),
@@ -138,13 +135,13 @@ def _kernel(compiled: Any, datatypes: Sequence[str], parts: Sequence[str]) -> Ca
     names: dict[str, Any] = {
         "__name__": __name__,
         "float64": types.float64,
+        "fp64_at": _FP64_AT,
         "function": compiled,
         "int32": types.int32,
         "int32_at": _INT32_AT,
         "int64_at": _INT64_AT,
         "put_fp32": _PUT_FP32,
         "put_fp64": _PUT_FP64,
-        **{f"read{c}": _READERS[datatype] for c, datatype in enumerate(datatypes)},
     }
     exec(compile("\n".join(lines), "<kernel>", "exec"), names)
     kernel: Callable[..., Any] = names["kernel"]
@@ -199,70 +196,11 @@ def _storing(form: ir.Type) -> Any:
     return store
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), generate
-
-
-def _reading(load: Any) -> Any:
-    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-    def read(address: Any) -> Any:
-        return types.float64(load(address))  # float() would leave a float32 as it is
-
-    return read
-
-
 _INT32_AT = _loading(types.int32, ir.IntType(32))
 _INT64_AT = _loading(types.int64, ir.IntType(64))
-_UINT8_AT = _loading(types.uint8, ir.IntType(8))
-_UINT16_AT = _loading(types.uint16, ir.IntType(16))
+_FP64_AT = _loading(types.float64, ir.DoubleType())
 _PUT_FP32 = _storing(ir.FloatType())
 _PUT_FP64 = _storing(ir.DoubleType())
-
-
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _read_bool(address: Any) -> Any:
-    return 1.0 if _UINT8_AT(address) != 0 else 0.0
-
-
-# IEEE 754 binary16: 1 sign bit, 5 of exponent (bias 15), 10 of fraction.
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _read_fp16(address: Any) -> Any:
-    half = types.int64(_UINT16_AT(address))
-    exponent, fraction = (half >> 10) & 0x1F, half & 0x3FF
-    if exponent == 0x1F:
-        value = math.inf if fraction == 0 else math.nan
-    elif exponent == 0:
-        value = fraction * 2.0**-24
-    else:
-        value = (fraction + 1024) * 2.0**-25 * types.float64(1 << exponent)
-    return -value if half >> 15 else value
-
-
-# The upper half of a binary32.
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _read_bf16(address: Any) -> Any:
-    return types.float64(_float_of_bits(types.uint32(types.uint32(_UINT16_AT(address)) << types.uint32(16))))
-
-
-_READERS = {
-    "BOOL": _read_bool,
-    "UINT8": _reading(_UINT8_AT),
-    "UINT16": _reading(_UINT16_AT),
-    "UINT32": _reading(_loading(types.uint32, ir.IntType(32))),
-    "UINT64": _reading(_loading(types.uint64, ir.IntType(64))),
-    "INT8": _reading(_loading(types.int8, ir.IntType(8))),
-    "INT16": _reading(_loading(types.int16, ir.IntType(16))),
-    "INT32": _reading(_INT32_AT),
-    "INT64": _reading(_INT64_AT),
-    "FP16": _read_fp16,
-    "FP32": _reading(_loading(types.float32, ir.FloatType())),
-    "FP64": _loading(types.float64, ir.DoubleType()),
-    "BF16": _read_bf16,
-}
 
 
 def _reduced(assembly: str, entry: str) -> llvm.ModuleRef:

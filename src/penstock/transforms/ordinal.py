@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from penstock.transforms import parameters
 from penstock.transforms.categories import Given
 from penstock.transforms.grouped import Grouped
 from penstock.transforms.registry import register
@@ -50,16 +51,13 @@ class Ordinal(Grouped):
         categories: Given | None = None,
     ) -> None:
         super().__init__(columns, unknown, categories, min_frequency, max_categories)
-        first = self.columns[0]
-        if (unknown_value is not None) != (unknown == "value"):
-            raise self.error("unknown_value goes with unknown='value', and only with it", first)
-        for name, value in (("unknown_value", unknown_value), ("missing_value", missing_value)):
-            if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-                raise self.error(f"{name} is {value!r}, expected a number", first)
-        if missing_value is None:
-            raise self.error("missing_value is None, expected a number or NaN", first)
-        self.unknown_value = None if unknown_value is None else float(unknown_value)
-        self.missing_value = float(missing_value)
+        if (unknown_value is not None) != (self.unknown == "value"):
+            raise self.error("unknown_value goes with unknown='value', and only with it", self.columns[0])
+        self.unknown_value = None if unknown_value is None else self._code("unknown_value", unknown_value)
+        self.missing_value = self._code("missing_value", missing_value)
+
+    def _code(self, name: str, value: float) -> float:
+        return parameters.number(self, name, value, infinite=True, missing=True)
 
     def parameters(self) -> dict[str, Any]:
         """The columns, their categories where given, which become one, and other values."""

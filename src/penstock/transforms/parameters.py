@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from typing import TypeVar
 
 from penstock.errors import TransformError
 from penstock.transforms.base import Transform
+
+Word = TypeVar("Word", bound=str | None)
 
 
 def flag(transform: Transform, name: str, value: object) -> bool:
@@ -17,11 +20,13 @@ def flag(transform: Transform, name: str, value: object) -> bool:
     return value
 
 
-def choice(transform: Transform, name: str, value: object, choices: Collection[str]) -> str:
-    """One of some words."""
-    if not isinstance(value, str) or value not in choices:
-        raise _error(transform, name, value, ", ".join(choices))
-    return value
+def choice(transform: Transform, name: str, value: object, choices: Collection[Word]) -> Word:
+    """One of some words; None may be among them."""
+    if value is None or isinstance(value, str):
+        for each in choices:
+            if each == value:
+                return each
+    raise _error(transform, name, value, ", ".join(map(str, choices)))
 
 
 def label(transform: Transform, name: str, value: object) -> str:
@@ -40,13 +45,15 @@ def number(
     missing: bool = False,
     column: str | None = None,
 ) -> float:
-    """A number: finite unless `infinite` is allowed, and not NaN unless `missing` is."""
+    """A number as a double: finite unless `infinite` is allowed, and not NaN unless `missing` is."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise _error(transform, name, value, "a number", column)
     try:
         found = float(value)
-    except OverflowError:
-        found = math.inf
+    except OverflowError:  # of an integer, which may have more digits than a message should
+        raise transform.error(
+            f"{name} is beyond double precision, expected a finite number", column or transform.columns[0]
+        ) from None
     if (math.isnan(found) and not missing) or (math.isinf(found) and not infinite):
         raise _error(transform, name, value, "a number" if infinite else "a finite number", column)
     return found

@@ -62,16 +62,12 @@ class _Planner:
             self._current[item.target] = self._current[item.source]
         elif isinstance(item, Map):
             before = self._current[item.source]
-            if not item.ops and (before.key or before.source.datatype == "FP64"):
-                self._current[item.target] = before
-                return
-            key = (*before.key, *map(id, item.ops))
-            # Even without operations a map's result is a number of its own, not the column's datatype.
-            made = _Value(before.source, before.element, before.ops + item.ops, key or (0,))
-            self._current[item.target] = made
-            self._maps.append((item.target, made))
+            made = self._current[item.target] = _mapped(before, item.ops)
+            if made is not before:
+                self._maps.append((item.target, made))
         else:
-            reads = tuple(self._current[name] for name in item.inputs)
+            given = [self._current[name] for name in item.inputs]
+            reads = tuple(_mapped(value, ()) for value in given) if item.doubles else tuple(given)
             writes = tuple(_Source(block.names, block.datatype) for block in item.outputs)
             self._nodes.append(_Node(item, reads, writes))
             for source in writes:
@@ -147,10 +143,26 @@ def _is_needed(node: _Node, live: set[_Source]) -> bool:
     return node.step.refuses or any(source in live for source in node.writes)
 
 
+def _mapped(value: _Value, ops: tuple[Op, ...]) -> _Value:
+    """The column as a double, through operations."""
+    if not ops and (value.key or value.source.datatype == "FP64"):
+        return value
+    key = (*value.key, *map(id, ops))
+    # Even without operations a map's result is a number of its own, not the column's datatype.
+    return _Value(value.source, value.element, value.ops + ops, key or (0,))
+
+
 def _points(value: _Value) -> list[tuple[_Source, int, tuple[int, ...]]]:
     """The column after each of a value's operations."""
     key = value.key or (0,)
     return [(value.source, value.element, key[: end + 1]) for end in range(len(key))]
+
+
+def _is_block(values: Sequence[_Value], source: _Source) -> bool:
+    """Whether these are all columns of a source, in order and as they are."""
+    return len(values) == len(source.names) and all(
+        value.source is source and value.element == at and not value.key for at, value in enumerate(values)
+    )
 
 
 class _Writer:
@@ -201,12 +213,12 @@ class _Writer:
             while column < len(values):
                 value = values[column]
                 width = len(value.source.names)
-                whole = [_Value(value.source, element) for element in range(width)]
                 fits = value.source.datatype == output.datatype or (
                     value.source.datatype == "FP64" and output.datatype == "FP32" and value.source not in read
                 )
-                is_block = list(values[column : column + width]) == whole
-                if is_block and fits and value.source in written and value.source not in self._slot_of:
+                is_free = value.source in written and value.source not in self._slot_of
+                starts = value.element == 0 and not value.key
+                if starts and is_free and fits and _is_block(values[column : column + width], value.source):
                     slot = Slot(output.columns[column : column + width], output.datatype, -1, index, column)
                     self._add(value.source, slot)
                     column += width

@@ -14,7 +14,7 @@ from penstock.transforms import parameters
 from penstock.transforms.base import NUMERIC
 from penstock.transforms.joint import Joint
 from penstock.transforms.registry import register
-from penstock.transforms.steps import Block, Step
+from penstock.transforms.steps import Array, Block, Step
 
 MOST_TERMS = 100_000
 HIGHEST_DEGREE = 64
@@ -137,12 +137,41 @@ class Polynomial(Joint):
 
     def steps(self, datatypes: Mapping[str, str]) -> list[Step]:
         """One call that makes all terms."""
-        from penstock._kernels.polynomial import SCRATCH_OF_COLUMN
+        from penstock._kernels.polynomial import scratch_bytes
 
-        state = (
-            np.cumsum([0, *map(len, self._factors)], dtype=np.int64),
-            np.array([index for factors in self._factors for index in factors], np.int32),
-        )
-        scratch = len(self.columns) * SCRATCH_OF_COLUMN
+        factors, terms = _products(self._factors, len(self.columns))
+        state = (factors.reshape(-1), terms.reshape(-1))
+        scratch = scratch_bytes(len(self.columns), 1 + int(factors[:, 2].sum()))
         block = Block(self.names(), "FP64")
         return [Step(self.step_name(self.columns), "polynomial", state, self.columns, (block,), scratch)]
+
+
+def _products(terms: Sequence[Sequence[int]], columns: int) -> tuple[Array, Array]:
+    """How polynomial.pyx makes the terms, each once: its two arrays.
+
+    A product is its first factor times the product of the others. Those of a degree are made together, in
+    ascending order of their factors: then terms with one first factor are neighbours, and so are the rests.
+    """
+    degrees = np.array([len(term) for term in terms])
+    places = np.zeros(len(terms), np.int64)  # of a term, or of what is made of it so far, among all products
+    chosen, rests = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    starts = [0]  # of each degree
+    made = 1
+    for degree in range(1, int(degrees.max()) + 1):
+        longer = np.flatnonzero(degrees >= degree)
+        column = np.array([terms[index][-degree] for index in longer.tolist()], np.int64)
+        found, which = np.unique(column * made + places[longer], return_inverse=True)
+        chosen.append(found // made)
+        rests.append(found % made)
+        places[longer] = made + which
+        starts.append(made - 1)
+        made += len(found)
+    column, rest = np.concatenate(chosen), np.concatenate(rests)
+    breaks = (np.diff(column) != 0) | (np.diff(rest) != 1)
+    firsts = np.union1d(starts, np.flatnonzero(breaks) + 1)
+    firsts = firsts[firsts < len(column)]
+    sizes = np.diff(firsts, append=len(column))
+    factors = np.column_stack([column[firsts], rest[firsts], sizes])
+    firsts = np.flatnonzero(np.diff(places, prepend=-2) != 1)
+    runs = np.column_stack([places[firsts], np.diff(firsts, append=len(terms))])
+    return factors.astype(np.int32), runs.astype(np.int32)

@@ -31,9 +31,10 @@ class Quantile(Elementwise):
     `output='uniform'` gives the rank, from 0 for the least value to 1 for the greatest; 'normal' the standard
     normal deviate of that rank, from -5.2 to 5.2. Ranks are those of `quantiles` evenly spaced quantiles, or
     of as many as fit() had rows, and lie on a line in between; a value that is several quantiles at once has
-    the middle of their ranks. Values beyond the least and the greatest count as these, infinities too.
-    Missing stays missing and is not counted. TransformError at fit for a column without a value, or with an
-    infinite one.
+    the middle of their ranks. For 'normal' what is within 1e-7 of the least or greatest value has its rank,
+    where the columns' precision can tell 1e-7 (single where all are FP32). Values beyond the least and the
+    greatest count as these, infinities too. Missing stays missing and is not counted. TransformError at fit
+    for a column without a value, or with an infinite one.
 
     It differs from scikit-learn in that fit() uses all rows, not a random subsample. What that has learned
     fits exactly: the saved array `quantiles` is the transpose of its quantiles_ in one row, column by column,
@@ -50,6 +51,7 @@ class Quantile(Elementwise):
         self.output = parameters.choice(self, "output", output, get_args(Distribution))
         self.quantiles = parameters.count(self, "quantiles", quantiles, 1, MOST_QUANTILES)
         self._quantiles: Array = np.empty((len(self.columns), 0))
+        self._single = False  # whether scikit-learn's matrix of these columns is of single precision
 
     def parameters(self) -> dict[str, Any]:
         """The columns, the distribution, and how many quantiles."""
@@ -59,6 +61,7 @@ class Quantile(Elementwise):
         self, columns: Mapping[str, Column], datatypes: Mapping[str, str], target: Column | None
     ) -> None:
         """Finds the quantiles."""
+        self._single = self._are_single(datatypes)
         found = []
         for column in self.columns:
             percentages = 100 * _references(min(self.quantiles, len(columns[column])))
@@ -73,7 +76,8 @@ class Quantile(Elementwise):
         """The rank and, for a normal output, its quantile."""
         quantiles = self._quantiles[index]
         margin = _MARGIN if self.output == "normal" else 0.0
-        rank = Op("rank", np.concatenate([[margin], _references(quantiles.size), quantiles]))
+        constants = [[margin, self._single], _references(quantiles.size), quantiles]
+        rank = Op("rank", np.concatenate(constants, dtype=np.float64))
         if self.output == "uniform":
             return (rank,)
         greatest = NormalDist().inv_cdf(1 - _LEAST_RANK)
@@ -93,8 +97,11 @@ class Quantile(Elementwise):
                 f"of {len(self.columns)} columns"
             )
         self._quantiles = array.reshape(len(self.columns), each)
-        if (np.diff(self._quantiles) < 0).any():
-            raise saved.error("the array 'quantiles' is not in ascending order")
+        saved.check_ascending("quantiles", self._quantiles)
+        self._single = self._are_single(datatypes)
+
+    def _are_single(self, datatypes: Mapping[str, str]) -> bool:
+        return all(datatypes[column] == "FP32" for column in self.columns)
 
 
 def _references(count: int) -> Array:

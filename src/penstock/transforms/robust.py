@@ -99,8 +99,11 @@ class Robust(Elementwise):
         return {"center": self._center, "scale": self._scale}
 
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
-        """Finite centers, and finite scales above zero."""
-        self._center = saved.array("center", "FP64", len(self.columns), finite=True)
-        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True)
-        if not (self._scale > 0).all():
-            raise saved.error("the array 'scale' holds a number that is not above 0")
+        """Finite centers, and finite scales above zero: 0 and 1 where they are not learned."""
+        count = len(self.columns)
+        self._center = saved.array(
+            "center", "FP64", count, finite=True, fixed=None if self.with_centering else 0
+        )
+        self._scale = saved.array(
+            "scale", "FP64", count, finite=True, positive=True, fixed=None if self.with_scaling else 1
+        )

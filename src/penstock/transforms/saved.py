@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,20 @@ class Saved:
         return TransformError(f"saved {self._transform}: {message}")
 
     def array(
-        self, name: str, datatype: str, size: int | None = None, *, nan: bool = False, finite: bool = False
+        self,
+        name: str,
+        datatype: str,
+        size: int | None = None,
+        *,
+        nan: bool = False,
+        finite: bool = False,
+        positive: bool = False,
+        fixed: float | None = None,
     ) -> Array:
         """The one-dimensional array of that name, of exactly that datatype and, where given, size.
 
-        `nan`: NaN is allowed. `finite`: neither NaN nor infinity is.
+        `nan`: NaN is allowed. `finite`: neither NaN nor infinity is. `positive`: all elements are above 0.
+        `fixed`: all are this number.
         """
         if name not in self._arrays:
             raise self.error(f"the array {name!r} is missing")
@@ -55,7 +64,18 @@ class Saved:
             raise self.error(f"the array {name!r} holds NaN or infinity")
         if not nan and array.dtype.kind == "f" and np.isnan(array).any():
             raise self.error(f"the array {name!r} holds NaN")
+        if positive and not (array > 0).all():
+            raise self.error(f"the array {name!r} holds a number that is not above 0")
+        if fixed is not None and (array != fixed).any():
+            raise self.error(f"the array {name!r} holds another number than {fixed:g}")
         return np.ascontiguousarray(array)
+
+    def check_ascending(self, name: str, parts: Iterable[Array], *, strictly: bool = False) -> None:
+        """TransformError unless each of the parts of the array of that name is in ascending order."""
+        for part in parts:
+            behind, before = part[1:], part[:-1]
+            if not (behind > before if strictly else behind >= before).all():
+                raise self.error(f"the array {name!r} is not in ascending order")
 
     def texts(self, name: str, size: int | None = None) -> list[bytes]:
         """Texts that text_arrays() made: UTF-8, one after the other, beside where each starts and ends."""

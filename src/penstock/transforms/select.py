@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.base import NUMERIC, Transform
 from penstock.transforms.registry import register
 from penstock.transforms.steps import Alias, Item, Map
@@ -29,17 +30,17 @@ class Select(Transform):
         self, columns: str | Sequence[str], *, only: bool = False, names: Sequence[str] | None = None
     ) -> None:
         super().__init__(columns)
-        if not isinstance(only, bool):
-            raise self.error(f"only is {only!r}, expected True or False", self.columns[0])
-        if names is not None and not only:
-            raise self.error("names goes with only=True, and only with it", self.columns[0])
+        first = self.columns[0]
+        self.only = parameters.flag(self, "only", only)
+        if names is not None and not self.only:
+            raise self.error("names goes with only=True, and only with it", first)
         given = self.columns if names is None else tuple(names)
         if len(given) != len(self.columns) or not all(isinstance(name, str) and name for name in given):
-            raise self.error(f"names is {names!r}; expected one name for each of {len(self.columns)} columns")
+            expected = f"one name for each of {len(self.columns)} columns"
+            raise self.error(f"names is {names!r}, expected {expected}", first)
         if len(set(given)) != len(given):
             twice = next(name for index, name in enumerate(given) if name in given[:index])
-            raise self.error(f"names has {twice!r} twice")
-        self.only = only
+            raise self.error(f"names has {twice!r} twice", first)
         self.names = None if names is None else given
         self._name_of = dict(zip(self.columns, given, strict=True))
 

@@ -34,9 +34,11 @@ class Spline(Transform):
 
     Beyond the knots `extrapolation` says what there is: the value at the nearest knot ('constant'), a line
     from there with its slope ('linear'), the outermost polynomials ('continue'), the same again ('periodic',
-    whose period is from the first knot to the last), or an error that names the row ('error'). Infinities
-    count as beyond; where a formula has no value for them it gives NaN. Missing makes all splines missing, or
-    zero with `missing='zeros'`. TransformError at fit for a column without a value or with an infinite one.
+    whose period is from the first knot to the last), or an error that names the row ('error'). 'constant' and
+    'linear' go on in the first or last `degree` splines only (a line of degree 1 in two): where knots
+    coincide at that end the others end there. Infinities count as beyond; where a formula has no value for
+    them it gives NaN. Missing makes all splines missing, or zero with `missing='zeros'`. TransformError at
+    fit for a column without a value or with an infinite one.
 
     As scikit-learn's SplineTransformer, where the knots' number and list are two parameters. The saved array
     `knots` holds the t of all bsplines_, one after the other; their coefficients follow from the parameters.
@@ -169,5 +171,4 @@ class Spline(Transform):
         each = self._count + 2 * self.degree
         array = saved.array("knots", "FP64", len(self.columns) * each, finite=True)
         self._knots = array.reshape(len(self.columns), each)
-        if (np.diff(self._knots) < 0).any():
-            raise saved.error("the array 'knots' is not in ascending order")
+        saved.check_ascending("knots", self._knots)

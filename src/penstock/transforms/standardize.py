@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.elementwise import Elementwise
+from penstock.transforms.observed import observed
 from penstock.transforms.registry import register
 from penstock.transforms.saved import Saved
 from penstock.transforms.steps import Array, Op, op
@@ -29,11 +31,8 @@ class Standardize(Elementwise):
         self, columns: str | Sequence[str], *, with_mean: bool = True, with_std: bool = True
     ) -> None:
         super().__init__(columns)
-        for name, value in (("with_mean", with_mean), ("with_std", with_std)):
-            if not isinstance(value, bool):
-                raise self.error(f"{name} is {value!r}, expected True or False", self.columns[0])
-        self.with_mean = with_mean
-        self.with_std = with_std
+        self.with_mean = parameters.flag(self, "with_mean", with_mean)
+        self.with_std = parameters.flag(self, "with_std", with_std)
         self._mean: Array = np.empty(0)
         self._scale: Array = np.empty(0)
 
@@ -48,14 +47,11 @@ class Standardize(Elementwise):
         self._mean = np.zeros(len(self.columns))
         self._scale = np.ones(len(self.columns))
         for index, column in enumerate(self.columns):
-            values = np.asarray(columns[column], np.float64)
-            values = values[~np.isnan(values)]
-            if values.size == 0:
-                raise self.error("it has no value, so no mean", column)
+            values = observed(self, columns, column)
             with np.errstate(over="ignore", invalid="ignore"):
                 mean, variance = _moments(values)
             if not np.isfinite(variance):
-                raise self.error("it has infinite values, or too large ones for a variance", column)
+                raise self.error("its values are too large for a variance", column)
             if self.with_mean:
                 self._mean[index] = mean
             if self.with_std and not _is_constant(mean, variance, values.size):
@@ -70,11 +66,12 @@ class Standardize(Elementwise):
         return {"mean": self._mean, "scale": self._scale}
 
     def restore(self, saved: Saved, datatypes: Mapping[str, str]) -> None:
-        """Finite means, and finite scales above zero."""
-        self._mean = saved.array("mean", "FP64", len(self.columns), finite=True)
-        self._scale = saved.array("scale", "FP64", len(self.columns), finite=True)
-        if not (self._scale > 0).all():
-            raise saved.error("the array 'scale' holds a number that is not above 0")
+        """Finite means, and finite scales above zero: 0 and 1 where they are not learned."""
+        count = len(self.columns)
+        self._mean = saved.array("mean", "FP64", count, finite=True, fixed=None if self.with_mean else 0)
+        self._scale = saved.array(
+            "scale", "FP64", count, finite=True, positive=True, fixed=None if self.with_std else 1
+        )
 
 
 def _moments(values: Array) -> tuple[float, float]:
@@ -85,11 +82,12 @@ def _moments(values: Array) -> tuple[float, float]:
     mean = float(values.mean())
     deviations = values - mean
     correction = float(deviations.sum())
-    variance = (float((deviations**2).sum()) - correction**2 / values.size) / values.size
+    variance = (float((deviations**2).sum()) - correction * correction / values.size) / values.size
     return mean, variance
 
 
 def _is_constant(mean: float, variance: float, count: int) -> bool:
     """Whether a variance is no more than what rounding leaves of zero, by the same article's bound."""
     epsilon = float(np.finfo(np.float64).eps)
-    return variance <= count * epsilon * variance + (count * mean * epsilon) ** 2
+    rounding = count * mean * epsilon
+    return variance <= count * epsilon * variance + rounding * rounding

@@ -30,6 +30,7 @@ class Step:
     """One kernel call on named columns: what it reads, its fitted state, what it writes.
 
     `refuses`: it may refuse a row. It then stays in the plan even where nothing needs what it writes.
+    `doubles`: it reads FP64 alone, so that numbers of other datatypes are to be mapped before.
     `narrow` gives the same step for fewer columns: it is asked with those of each block that something needs.
     """
 
@@ -40,6 +41,7 @@ class Step:
     outputs: tuple[Block, ...]
     scratch_bytes: int = 0
     refuses: bool = False
+    doubles: bool = False
     narrow: Callable[[Sequence[Sequence[int]]], Step] | None = field(default=None, compare=False)
 
 

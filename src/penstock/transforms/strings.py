@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from penstock.errors import TransformError
+from penstock.frames import Text
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ def strings_of(values: Collection[str | bytes | None], given: Collection[str | N
     return Strings(
         missing=None in values or None in given, empty="" in values or b"" in values or "" in given
     )
+
+
+def as_sent_strings(values: Text, strings: Strings) -> Text:
+    """A column as a server gets it, which is sent missing and empty strings alike."""
+    if strings.missing and strings.empty:
+        return values  # no bundle is built of it
+    if strings.empty:
+        return ["" if value is None else value for value in values] if None in values else values
+    return [value or None for value in values] if "" in values or b"" in values else values
 
 
 def save_strings(strings: Mapping[str, Strings]) -> dict[str, Any]:

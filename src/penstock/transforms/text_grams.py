@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.base import Transform
 from penstock.transforms.categories import Categories, lookup_arrays
 from penstock.transforms.saved import Saved
@@ -23,6 +24,8 @@ from penstock.transforms.text_tables import (
 
 Analyzer = Literal["word", "char", "char_wb"]
 Norm = Literal["l1", "l2"]
+_NORMS: tuple[Norm | None, ...] = (None, *get_args(Norm))  # in the order of ext/kernels/text_row.pxd
+_STRIP_ACCENTS: tuple[StripAccents | None, ...] = (None, *get_args(StripAccents))
 
 TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 MOST_COLUMNS = 65536  # of one text: the rows are dense
@@ -49,18 +52,14 @@ class TextGrams(Transform):
         norm: Norm | None,
     ) -> None:
         super().__init__(columns)
-        self._choice("analyzer", analyzer, get_args(Analyzer))
-        self._choice("strip_accents", strip_accents, (None, *get_args(StripAccents)))
-        self._choice("norm", norm, (None, *get_args(Norm)))
-        self._flags(lowercase=lowercase)
-        self.analyzer = analyzer
+        self.analyzer = parameters.choice(self, "analyzer", analyzer, get_args(Analyzer))
         self.ngram_range = self._range(ngram_range)
         self.token_pattern = token_pattern
         self._word_characters = self._pattern(token_pattern)
-        self.lowercase = lowercase
-        self.strip_accents = strip_accents
+        self.lowercase = parameters.flag(self, "lowercase", lowercase)
+        self.strip_accents = parameters.choice(self, "strip_accents", strip_accents, _STRIP_ACCENTS)
         self.stop_words = self._words(stop_words)
-        self.norm = norm
+        self.norm = parameters.choice(self, "norm", norm, _NORMS)
         self._tables: TextTables | None = None
 
     def analysis(self) -> dict[str, Any]:
@@ -75,25 +74,14 @@ class TextGrams(Transform):
             "stop_words": self.stop_words,
         }
 
-    def _choice(self, name: str, value: object, choices: Sequence[object]) -> None:
-        if not isinstance(value, (str, type(None))) or value not in choices:
-            expected = ", ".join(map(repr, choices))
-            raise self.error(f"{name} is {value!r}, expected one of {expected}", self.columns[0])
-
-    def _flags(self, **flags: object) -> None:
-        for name, value in flags.items():
-            if not isinstance(value, bool):
-                raise self.error(f"{name} is {value!r}, expected True or False", self.columns[0])
-
     def _range(self, given: Sequence[int]) -> tuple[int, int]:
         pair = tuple(given) if isinstance(given, (list, tuple)) else ()
-        if len(pair) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in pair):
-            raise self.error(f"ngram_range is {given!r}, expected two integers, as (1, 2)", self.columns[0])
-        if not 1 <= pair[0] <= pair[1] <= _LONGEST_GRAM:
-            raise self.error(
-                f"ngram_range is {given!r}, expected 1 <= least <= most <= {_LONGEST_GRAM}", self.columns[0]
-            )
-        return pair
+        if len(pair) != 2:
+            raise self.error(f"ngram_range is {given!r}, expected two whole numbers", self.columns[0])
+        least, most = (parameters.count(self, "ngram_range", n, 1, _LONGEST_GRAM) for n in pair)
+        if least > most:
+            raise self.error(f"ngram_range is {given!r}, expected the smaller number first", self.columns[0])
+        return least, most
 
     def _pattern(self, given: str) -> int:
         pattern = given.removeprefix("(?u)") if isinstance(given, str) else ""
@@ -161,13 +149,12 @@ class TextGrams(Transform):
 
     def norm_code(self) -> int:
         """The norm as ext/kernels/text_row.pxd has it."""
-        return (None, *get_args(Norm)).index(self.norm)
+        return _NORMS.index(self.norm)
 
     def scratch_bytes(self, width: int) -> int:
         """What the kernels need for a row of `width` columns and a piece of a word."""
-        return (
-            8 * width + _PIECE_BYTES + max((len(word.encode()) for word in self.stop_words or ()), default=0)
-        )
+        row = 12 * width + 8 * -(-width // 64)  # as row_bytes() of ext/kernels/text_row.pxd
+        return row + _PIECE_BYTES + max((len(word.encode()) for word in self.stop_words or ()), default=0)
 
     def texts(self, column: str, values: Column) -> Iterator[str]:
         """A column's texts, "" for missing ones. TransformError names the first that is no UTF-8."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.transforms import parameters
 from penstock.transforms.registry import register
 from penstock.transforms.steps import Block, Step
 from penstock.transforms.text_grams import MOST_COLUMNS, TOKEN_PATTERN, Analyzer, Norm, TextGrams
@@ -61,18 +62,15 @@ class TextHash(TextGrams):
             stop_words=stop_words,
             norm=norm,
         )
-        if isinstance(n_features, bool) or not isinstance(n_features, int) or n_features < 1:
-            raise self.error(f"n_features is {n_features!r}, expected a number from 1 on", self.columns[0])
-        if n_features > MOST_COLUMNS:
+        self.n_features = parameters.count(self, "n_features", n_features, 1)
+        if self.n_features > MOST_COLUMNS:
             raise self.error(
                 f"n_features is {n_features}, and rows are dense: at most {MOST_COLUMNS} are taken; hash "
                 "into fewer, or use TfIdf with max_features",
                 self.columns[0],
             )
-        self._flags(binary=binary, alternate_sign=alternate_sign)
-        self.n_features = n_features
-        self.binary = binary
-        self.alternate_sign = alternate_sign
+        self.binary = parameters.flag(self, "binary", binary)
+        self.alternate_sign = parameters.flag(self, "alternate_sign", alternate_sign)
 
     def parameters(self) -> dict[str, Any]:
         """The columns, how many come of each, what n-grams are and how they count."""

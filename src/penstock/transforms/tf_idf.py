@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from penstock.frames import Column
+from penstock.transforms import parameters
 from penstock.transforms.registry import register
 from penstock.transforms.saved import Saved, text_arrays
 from penstock.transforms.steps import Array, Block, Step
@@ -73,38 +75,34 @@ class TfIdf(TextGrams):
             stop_words=stop_words,
             norm=norm,
         )
-        self._flags(binary=binary, use_idf=use_idf, smooth_idf=smooth_idf, sublinear_tf=sublinear_tf)
-        self._check_df("min_df", min_df)
-        self._check_df("max_df", max_df)
-        if max_features is not None and (
-            isinstance(max_features, bool) or not isinstance(max_features, int) or max_features < 1
-        ):
-            raise self.error(
-                f"max_features is {max_features!r}, expected a number from 1 on, or None", self.columns[0]
-            )
+        self.min_df = self._document_frequency("min_df", min_df)
+        self.max_df = self._document_frequency("max_df", max_df)
+        self.max_features = (
+            None if max_features is None else parameters.count(self, "max_features", max_features, 1)
+        )
         self.vocabulary = None if vocabulary is None else self._given(vocabulary)
         if self.vocabulary is not None and (min_df, max_df, max_features) != (1, 1.0, None):
             raise self.error(
                 "min_df, max_df and max_features choose terms, and vocabulary gives them; drop either",
                 self.columns[0],
             )
-        self.min_df = min_df
-        self.max_df = max_df
-        self.max_features = max_features
-        self.binary = binary
-        self.use_idf = use_idf
-        self.smooth_idf = smooth_idf
-        self.sublinear_tf = sublinear_tf
+        self.binary = parameters.flag(self, "binary", binary)
+        self.use_idf = parameters.flag(self, "use_idf", use_idf)
+        self.smooth_idf = parameters.flag(self, "smooth_idf", smooth_idf)
+        self.sublinear_tf = parameters.flag(self, "sublinear_tf", sublinear_tf)
         self._terms: dict[str, list[str]] = {}
         self._idf: dict[str, Array] = {}
 
-    def _check_df(self, name: str, value: float) -> None:
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        is_share = isinstance(value, float) and 0.0 <= value <= 1.0
-        if not is_count and not is_share:
+    def _document_frequency(self, name: str, value: float) -> float:
+        """A number of texts, an int, or a share of them, a float."""
+        if isinstance(value, Integral):
+            return parameters.count(self, name, value, 1)
+        share = parameters.number(self, name, value)
+        if not 0.0 <= share <= 1.0:
             raise self.error(
-                f"{name} is {value!r}, expected an integer from 1 on or a float from 0 to 1", self.columns[0]
+                f"{name} is {value!r}, expected a share from 0 to 1, or a number of texts", self.columns[0]
             )
+        return share
 
     def _given(self, vocabulary: Vocabulary) -> list[str]:
         if isinstance(vocabulary, (str, bytes)) or not isinstance(vocabulary, Collection):

@@ -253,6 +253,35 @@ TEST_CASE("a refusal names the step, the row and the value") {
   CHECK(message({StringRef{}}) == "copy(carrier) refused row 0: a missing value");
 }
 
+TEST_CASE("the first row that any step refuses is told, whichever step comes first") {
+  const auto refuse_from = [](double limit) { return array<double>(DataType::kFp64, {limit}); };
+  const auto above = [](const void* raw, const penstock_column* in, penstock_column* out,
+                        std::int64_t rows) -> int {
+    const auto* state = static_cast<const penstock_state*>(raw);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (at<double>(in[0], row) == *static_cast<const double*>(state->arrays[0].data)) {
+        return static_cast<int>(row) + 1;
+      }
+      at<double>(out[0], row) = at<double>(in[0], row);
+    }
+    return 0;
+  };
+  ProgramSpec spec;
+  spec.inputs = {{"x", DataType::kFp64, {-1}}};
+  spec.slots = {
+      {DataType::kFp64, "x", 0, -1, 0}, {DataType::kFp64, "y", -1, -1, 0}, {DataType::kFp64, "z", -1, 0, 0}};
+  spec.steps.push_back({"one", above, {refuse_from(41)}, {0}, {1}, 0});
+  spec.steps.push_back({"two", above, {refuse_from(40)}, {1}, {2}, 0});
+  spec.outputs = {{"z", DataType::kFp64, 1, true}};
+  const std::unique_ptr<Program> program = built(std::move(spec));
+  std::vector<double> values(100);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i);
+  const std::array in{column(values.data(), 8, DataType::kFp64)};
+  Arena arena;
+  std::span<const TensorView> out;
+  CHECK(program->run(in, 100, arena, &out).message() == "two refused row 40: 40");
+}
+
 TEST_CASE("the value in a refusal is cut, and escaped where it is no plain text") {
   const auto refuse = [](const void*, const penstock_column*, penstock_column*, std::int64_t) -> int {
     return 1;

@@ -16,6 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -189,8 +190,36 @@ def test_features_that_differ_from_scikit_learns_are_refused_with_the_example(tm
         penstock.build(tmp_path, name="m", version="1", model=model, features=features, reference=train)
 
 
+def test_a_reference_that_the_features_answer_differently_is_refused_without_examples(
+    tmp_path: Path,
+) -> None:
+    train = pd.DataFrame({"x": np.random.default_rng(0).integers(0, 12, 500).astype(np.float32)})
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    pipeline = make_pipeline(StandardScaler(), one_hot, Ridge()).fit(train, np.arange(500.0))
+    with pytest.raises(TransformError, match=r"\(OneHotEncoder\): row \d+ of reference=, feature"):
+        penstock.build(tmp_path, name="m", version="1", model=pipeline, reference=train)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_search_is_told_to_give_its_best_pipeline(tmp_path: Path) -> None:
+    train = flights(1)[["hour", "wind"]]
+    search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1, 2]})
+    with pytest.raises(ModelError, match=r"GridSearchCV is a search.*\.best_estimator_"):
+        penstock.build(
+            tmp_path, name="m", version="1", model=search.fit(train, late(flights(1))), reference=train
+        )
+
+
+def test_missing_strings_that_callers_cannot_send_are_refused_as_such(tmp_path: Path) -> None:
+    train = pd.DataFrame({"carrier": ["AA", "", "UA", "B6"] * 20})
+    pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge()).fit(train, np.arange(80.0))
+    examples = pd.DataFrame({"carrier": pd.Series(["AA", None, "UA"], dtype=object)})
+    with pytest.raises(InputError, match="'carrier' has a missing string in row 1, which callers cannot"):
+        penstock.build(tmp_path, name="m", version="1", model=pipeline, reference=train, examples=examples)
+
+
 def test_examples_that_scikit_learn_refuses_are_refused(tmp_path: Path) -> None:
     train = flights(1)[["distance"]].fillna(1.0)
     pipeline = make_pipeline(PolynomialFeatures(2), Ridge()).fit(train, late(flights(1)))
-    with pytest.raises(InputError, match="Pipeline refuses the examples"):
+    with pytest.raises(InputError, match="examples=: Pipeline of scikit-learn refuses the rows"):
         penstock.build(tmp_path, name="m", version="1", model=pipeline, examples=flights(1)[["distance"]])

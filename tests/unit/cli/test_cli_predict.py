@@ -219,7 +219,16 @@ def test_without_a_server_the_error_says_what_to_do(run: Run, tmp_path: Path) ->
     ("name", "expected"),
     [
         ("nowhere/in.csv", "there is no file nowhere/in.csv"),
-        (".", ". cannot be read: Is a directory"),
+        (
+            "in-*.csv",
+            "there is no file in-*.csv; patterns are not expanded: give the path of a file, a folder of "
+            "Parquet files or, in Python, a pyarrow Dataset",
+        ),
+        (
+            "s3://b/in.csv",
+            "s3://b/in.csv is no path; give the path of a file, a folder of Parquet files or, in "
+            "Python, a pyarrow Dataset",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_before_any_server_is_asked(
@@ -330,7 +339,40 @@ def test_rows_of_a_later_batch_are_told_as_such(run: Run, address: str, tmp_path
     source = write(tmp_path / "in.json", rows)
     code, _, err = run("predict", "delay", source, "--server", address, "--batch-rows", 3)
     assert code == 1
-    assert "in.json, counting rows from 6: column 'a': row 0 is 1e+300, which FP32 does not hold" in err
+    assert "column 'a': row 6 is 1e+300, which FP32 does not hold" in err
+
+
+def test_what_the_server_says_of_a_later_batch_is_told_with_its_rows(
+    run: Run, address: str, tmp_path: Path
+) -> None:
+    rows = [{"a": 1.0, "b": 1, "word": "w"}] * 6 + [{"a": -9.0, "b": 1, "word": "w"}]
+    source = write(tmp_path / "in.json", rows)
+    code, _, err = run("predict", "delay", source, "--server", address, "--batch-rows", 3)
+    assert code == 1
+    assert "in.json, in the rows from 6 on: input 'a' is negative" in err
+
+
+def test_a_folder_of_parquet_files_is_one_table(run: Run, address: str, tmp_path: Path) -> None:
+    for index, row in enumerate(ROWS):
+        write(tmp_path / f"{index}.parquet", [row])
+    code, out, err = run("predict", "delay", tmp_path, "--server", address)
+    assert (code, err) == (0, "")
+    assert [float(row["total"]) for row in read_csv(out)] == TOTALS
+    write(tmp_path / "1.parquet", [{"a": 1.0, "word": "w"}])
+    code, out, err = run("predict", "delay", tmp_path, "--server", address)
+    assert (code, out) == (1, "")
+    assert err == f"penstock: {tmp_path}/1.parquet: The data has no 'b'. It has: a, word.\n"
+    code, _, err = run("predict", "delay", tmp_path, "--server", address, "--format", "csv")
+    assert (code, err) == (1, f"penstock: {tmp_path} is a folder; as such only Parquet files are taken\n")
+
+
+def test_a_parquet_result_that_stays_incomplete_leaves_nothing_behind(address: str, tmp_path: Path) -> None:
+    rows = [{"a": 1.0, "b": 1, "word": "w"}] * 6 + [{"a": -9.0, "b": 1, "word": "w"}]
+    source, target = write(tmp_path / "in.json", rows), tmp_path / "out.parquet"
+    command = [*PROGRAM, "predict", "delay", source, "--server", address, "--batch-rows", "3", "-o", target]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.json"]
 
 
 def test_an_output_that_cannot_be_written_is_named(run: Run, address: str, tmp_path: Path) -> None:

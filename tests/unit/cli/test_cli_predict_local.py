@@ -134,15 +134,18 @@ def endless(folder: Path) -> tuple[Path, subprocess.Popen[bytes]]:
     return path, subprocess.Popen([sys.executable, "-c", writer, path], stderr=subprocess.DEVNULL)
 
 
-def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
-    (source, writer), target = endless(tmp_path), tmp_path / "out.csv"
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
+    (source, writer), target = endless(tmp_path), tmp_path / name
     process = subprocess.Popen(
         [*PROGRAM, "predict", "late", source, "--local", "--repository", repository, "-o", target],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    partial = tmp_path / "out.csv.partial"
+    partial = tmp_path / f"{name}.partial"
     try:
         until = time.monotonic() + 60
         while not partial.exists() or partial.stat().st_size == 0:
@@ -156,7 +159,8 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(repository: Path, tmp_
         process.kill()
         writer.kill()
         writer.wait()
-    assert (process.returncode, err) == (130, "penstock: interrupted\n")
+    said = [line for line in err.splitlines() if not line.startswith("predicting with")]
+    assert (process.returncode, said) == (130, ["penstock: interrupted"])
     assert took < 5
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 

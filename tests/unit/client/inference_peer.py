@@ -98,6 +98,8 @@ class PeerServer:
             if numbers[0].ndim == 2 and numbers[0].shape[1] > 1
             else np.sum(numbers, axis=0)
         )
+        if words is not None and b"no" in words:
+            raise ValueError(f'one_hot(word) refused row {words.index(b"no")}: "no"')
         if np.any(total < 0):
             raise ValueError("input 'a' is negative")
         outputs = {"total": ("FP64", total)} | ({} if words is None else {"label": ("BYTES", words)})

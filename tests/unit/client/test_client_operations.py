@@ -28,6 +28,7 @@ from penstock.errors import (
     InputError,
     NotFoundError,
     RefusedError,
+    RowError,
     StatusError,
 )
 
@@ -151,6 +152,17 @@ def test_many_rows_go_in_parts_and_come_back_as_one(client: Blocking, peer: Peer
     assert result["label"].tolist() == [str(i).encode() for i in range(10)]
     assert [request.inputs[0].shape[0] for request in peer.requests] == [4, 4, 2]
     assert [request.model_version for request in peer.requests] == ["", "1", "1"]
+
+
+def test_what_is_said_of_a_part_counts_from_the_datas_first_row(client: Blocking) -> None:
+    data = {"a": [1.0] * 9, "b": [1.0] * 9, "word": ["w"] * 9}
+    with pytest.raises(InputError, match=r"^in rows 4 to 7 of the data: input 'a' is negative"):
+        client.infer("delay", {**data, "a": [1.0] * 6 + [-9.0] * 3}, max_rows=4)
+    with pytest.raises(RowError, match=r'^one_hot\(word\) refused row 6: "no"$') as caught:
+        client.infer("delay", {**data, "word": ["w"] * 6 + ["no"] * 3}, max_rows=4)
+    assert (caught.value.column, caught.value.row) == ("word", 6)
+    assert isinstance(caught.value, StatusError)
+    assert caught.value.status == INVALID_ARGUMENT
 
 
 def test_failures_are_penstocks_errors_with_the_servers_words(client: Blocking) -> None:

@@ -8,7 +8,7 @@ from kernel_cases import KernelCase
 from penstock._kernels.arithmetic import OPERATIONS
 from penstock._kernels.cast import DATATYPES
 from penstock._kernels.normalize import NORMS
-from penstock._kernels.polynomial import SCRATCH_OF_COLUMN
+from penstock._kernels.polynomial import scratch_bytes
 from penstock._kernels.spline import EXTRAPOLATIONS
 
 INT32, UINT8 = np.int32, np.uint8
@@ -22,12 +22,14 @@ KERNELS: dict[str, KernelCase] = {
     "missing": KernelCase(
         ["INT64"], [1], [np.frombuffer(b"UA", UINT8), np.array([1], INT32), np.array([7.0])]
     ),
-    "normalize": KernelCase(["FP64", "INT64", "FP32"], [3], [np.array([NORMS["max"]], INT32)]),
+    "normalize": KernelCase(
+        ["FP64", "INT64", "FP32"], [3], [np.array([NORMS["max"]], INT32), np.array([1e-15])]
+    ),
     "polynomial": KernelCase(
         ["FP64", "INT64"],
         [4],
-        [np.array([0, 0, 1, 3, 6]), np.array([1, 0, 1, 0, 0, 0], INT32)],
-        scratch=2 * SCRATCH_OF_COLUMN,
+        [np.array([1, 0, 1, 0, 0, 1, 0, 1, 2], INT32), np.array([0, 1, 2, 3], INT32)],
+        scratch=scratch_bytes(2, 5),
     ),
     "spline": KernelCase(
         ["FP64", "FP32"],

@@ -34,6 +34,8 @@ AWKWARD_TEXTS = [
     "x" * 300,
     "nan",
 ]
+# Longer than any buffer, and of one beginning.
+LONG_TEXTS = ["é" * 50_000, "é" * 50_000 + "x"]
 
 
 @dataclass(frozen=True)

@@ -238,9 +238,8 @@ def written() -> st.SearchStrategy[Sequence[str | None]]:
         texts = [_written(rng, seconds) for seconds in seconds_of(rng, rows).tolist()]
         return ["2024-01-01", *texts]
 
-    return some(make) | st.lists(
-        st.sampled_from([*WRONG, *AROUND]) | st.text(max_size=30), min_size=1, max_size=20
-    )
+    others = st.sampled_from([*WRONG, *AROUND]) | st.text(max_size=30)
+    return some(make) | st.lists(others, max_size=20).map(lambda texts: ["2024-01-01", *texts])
 
 
 def tick_case(unit: Any, zone: str, dtype: type) -> Case:

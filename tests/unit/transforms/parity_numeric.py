@@ -84,9 +84,9 @@ def scaled(
     ]
 
 
-def few_levels() -> st.SearchStrategy[Array]:
+def few_levels(scale: float = 1.0, dtype: Any = np.float64) -> st.SearchStrategy[Array]:
     """Many ties, so that quantiles coincide; missing values too."""
-    levels = np.array([-3.0, -1.0, 0.0, 0.25, 0.5, 2.0, 7.0, np.nan])
+    levels = (scale * np.array([-3.0, -1.0, 0.0, 0.25, 0.5, 2.0, 7.0, np.nan])).astype(dtype)
     return some_values(bulk(lambda rng, rows: rng.choice(levels, rows), least=2))
 
 
@@ -99,15 +99,25 @@ def ranked(**parameters: Any) -> list[Case]:
                 output_distribution=parameters.get("output", "uniform"),
                 subsample=10**9,
             ).fit(doubles(train))
-            return np.asarray(transformer.transform(np.clip(doubles(rows), -FAR, FAR)))
+            far = FAR if rows.dtype == np.float64 else np.finfo(np.float32).max
+            return np.asarray(transformer.transform(np.clip(rows, -far, far)[:, None]))
+
+    def by_doubles(train: Array, rows: Array) -> Array:
+        return reference(train, rows.astype(np.float64))
 
     made = partial(t.Quantile, "x", **parameters)
     shown = ", ".join(map(str, parameters.values()))
-    return [
+    cases = [
         Case(f"FP64 {shown}", made, numbers(64), floats(64, wild=True), reference),
-        Case(f"FP32 {shown}", made, numbers(32), floats(32, wild=True), reference),
         Case(f"ties {shown}", made, few_levels(), few_levels(), reference),
+        Case(f"large ties {shown}", made, few_levels(1e12), few_levels(1e12), reference),
     ]
+    if parameters.get("output") == "normal":
+        # It rounds ranks to single precision, which is as much as 0.1 of a deviate near 0 and 1.
+        ties = few_levels(dtype=np.float32)
+        single = Case(f"FP32 {shown}", made, numbers(32), floats(32, wild=True), reference, atol=0.1)
+        return [*cases, single, Case(f"FP32 ties {shown}", made, ties, ties, reference, rtol=1e-4, atol=1e-6)]
+    return [*cases, Case(f"FP32 {shown}", made, numbers(32), floats(32, wild=True), by_doubles)]
 
 
 def moderate() -> st.SearchStrategy[Array]:
@@ -299,8 +309,31 @@ def normalized(norm: Any) -> Case:
     return Case(norm, partial(t.Normalize, ["x", "y", "z", "n"], norm), drawn, drawn, reference)
 
 
+def hardly_normalized(norm: Any, dtype: Any, other: Any) -> Case:
+    """Rows around the norm that counts as none."""
+
+    def small(rng: np.random.Generator, rows: int) -> dict[str, Array]:
+        size = 10.0 ** rng.uniform(-18, -4, rows)
+        made = size[:, None] * rng.normal(0, 1, (rows, 3))
+        return {"x": made[:, 0].astype(dtype), "y": made[:, 1].astype(dtype), "z": made[:, 2].astype(other)}
+
+    def reference(train: Any, rows: dict[str, Array]) -> Array:
+        return np.asarray(Normalizer(norm).transform(np.column_stack(list(rows.values()))))
+
+    drawn = bulk(small)
+    shown = f"{norm} small {np.dtype(dtype).name} {np.dtype(other).name}"
+    rtol = 1e-12 if other is np.float64 else 1e-6
+    return Case(shown, partial(t.Normalize, ["x", "y", "z"], norm), drawn, drawn, reference, rtol=rtol)
+
+
 def splines(
-    knots: Any, degree: int, extrapolation: Any, *, dtype: Any = np.float64, **parameters: Any
+    knots: Any,
+    degree: int,
+    extrapolation: Any,
+    *,
+    dtype: Any = np.float64,
+    tied: bool = False,
+    **parameters: Any,
 ) -> Case:
     def reference(train: Array, rows: Array) -> Array:
         known = doubles(train)
@@ -326,9 +359,14 @@ def splines(
     def wider(rng: np.random.Generator, rows: int) -> Array:
         return (2 * spread(rng, rows)).astype(dtype)
 
+    def inflated(rng: np.random.Generator, rows: int) -> Array:
+        """Many values that are the least or the greatest."""
+        return np.clip(spread(rng, rows), *rng.choice([-9, -1, 0, 1, 9], 2, replace=False)).astype(dtype)
+
     make = partial(t.Spline, "x", knots, degree, extrapolation=extrapolation, **parameters)
-    train = some_values(bulk(lambda rng, rows: spread(rng, rows).astype(dtype), least=4))
-    shown = f"{knots} {degree} {extrapolation} {parameters} {np.dtype(dtype).name}"
+    drawn = inflated if tied else lambda rng, rows: spread(rng, rows).astype(dtype)
+    train = some_values(bulk(drawn, least=4))
+    shown = f"{knots} {degree} {extrapolation} {parameters} {np.dtype(dtype).name}{' tied' * tied}"
     return Case(shown, make, train, bulk(wider), reference, rtol=1e-9)
 
 
@@ -533,7 +571,12 @@ PARITY: dict[str, list[Case]] = {
         polynomial((0, 1), include_bias=True),
         chosen_powers(),
     ],
-    "normalize": [normalized("l1"), normalized("l2"), normalized("max")],
+    "normalize": [
+        *(normalized(norm) for norm in ("l1", "l2", "max")),
+        *(hardly_normalized(norm, np.float64, np.float64) for norm in ("l1", "l2", "max")),
+        hardly_normalized("l2", np.float32, np.float32),
+        hardly_normalized("max", np.float32, np.float64),
+    ],
     "spline": [
         splines(5, 3, "constant"),
         splines(4, 2, "linear", include_bias=False),
@@ -545,6 +588,11 @@ PARITY: dict[str, list[Case]] = {
         splines([-100.0, -2.0, 0.5, 1.0, 100.0], 3, "error", missing="zeros"),
         splines([-1.0, 0.0, 5.0], 5, "linear"),
         splines(5, 3, "constant", dtype=np.float32),
+        *(
+            splines(6, degree, extrapolation, tied=True, strategy="quantile")
+            for degree in (1, 2, 3)
+            for extrapolation in ("constant", "linear")
+        ),
     ],
     "cast": [
         *(

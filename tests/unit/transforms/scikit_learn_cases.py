@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,14 @@ class Case:
     frame: Make = field(repr=False)
     rtol: float = 1e-9
     needs_reference: bool = False
+    has_names: bool = True  # whether get_feature_names_out() answers
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """The second feature of one name and further ones with their number, as `x (2)`."""
+    given = list(names)
+    counts = [given[: index + 1].count(name) for index, name in enumerate(given)]
+    return [name if count == 1 else f"{name} ({count})" for name, count in zip(given, counts, strict=True)]
 
 
 def grid(
@@ -76,12 +84,13 @@ def grid(
     *,
     rtol: float = 1e-9,
     needs_reference: bool = False,
+    has_names: bool = True,
     **choices: list[Any],
 ) -> Iterator[Case]:
     """A case for each combination."""
     for values in itertools.product(*choices.values()):
         chosen = dict(zip(choices, values, strict=True))
-        yield Case(lambda chosen=chosen: make(**chosen), frame, rtol, needs_reference)
+        yield Case(lambda chosen=chosen: make(**chosen), frame, rtol, needs_reference, has_names)
 
 
 def _imputers() -> Iterator[Case]:
@@ -102,6 +111,14 @@ def _imputers() -> Iterator[Case]:
         missing_values=[-1],
         strategy=["mean", "median", "most_frequent"],
         add_indicator=[True],
+    )
+    yield from grid(  # 0 stands for a missing value, and fills in the column without one
+        SimpleImputer,
+        lambda rng, rows, fit: empty_column(rng, rows, fit).fillna(0),
+        missing_values=[0],
+        strategy=["mean", "median", "most_frequent", "constant"],
+        add_indicator=[True],
+        keep_empty_features=[True],
     )
     text = [lambda rng, rows, fit: words_with_nan(rng, rows, fit)[["carrier"]]]
     for frame in (*text, lambda rng, rows, fit: words_with_nan(rng, rows, fit)[["carrier", "rating"]]):
@@ -297,6 +314,7 @@ def _tf_idf_weights() -> Iterator[Case]:
     yield from grid(
         lambda **o: make_pipeline(hashed, TfidfTransformer(**o)),
         sentences,
+        has_names=False,
         norm=["l2", None],
         use_idf=[False, True],
     )
@@ -308,10 +326,13 @@ def _tf_idf_weights() -> Iterator[Case]:
 
 def _hashed_texts() -> Iterator[Case]:
     for options in _words_of_text():
-        yield Case(lambda options=options: HashingVectorizer(n_features=64, **options), sentences)
+        yield Case(
+            lambda options=options: HashingVectorizer(n_features=64, **options), sentences, has_names=False
+        )
     yield from grid(
         HashingVectorizer,
         sentences,
+        has_names=False,
         n_features=[1, 17],
         alternate_sign=[False, True],
         norm=["l1", "l2", None],
@@ -322,12 +343,17 @@ def _hashed_texts() -> Iterator[Case]:
 def _hashed() -> Iterator[Case]:
     for sign in (False, True):
         options = {"n_features": 16, "input_type": "string", "alternate_sign": sign}
-        yield Case(lambda options=options: FeatureHasher(**options), word_matrix, needs_reference=True)
+        yield Case(
+            lambda options=options: FeatureHasher(**options),
+            word_matrix,
+            needs_reference=True,
+            has_names=False,
+        )
     several = [
         ("hash", FeatureHasher(32, input_type="string"), [0, 1]),
         ("one", OneHotEncoder(handle_unknown="ignore"), [1]),
     ]
-    yield Case(lambda: ColumnTransformer(several), word_matrix)
+    yield Case(lambda: ColumnTransformer(several), word_matrix, has_names=False)
 
 
 def _functions() -> Iterator[Case]:
@@ -342,10 +368,10 @@ def _functions() -> Iterator[Case]:
             lambda name=name: FunctionTransformer(getattr(np, name), feature_names_out="one-to-one"),
             lambda rng, rows, fit: wild(rng, rows, fit).clip(-700, 700),
         )
-    yield Case(lambda: FunctionTransformer(), numbers)
-    yield Case(lambda: FunctionTransformer(np.sqrt, validate=True), matrix(positive))
-    yield Case(lambda: FunctionTransformer(np.exp), single(numbers), rtol=1e-6)
-    yield Case(lambda: FunctionTransformer(np.absolute), numbers)
+    yield Case(lambda: FunctionTransformer(), numbers, has_names=False)
+    yield Case(lambda: FunctionTransformer(np.sqrt, validate=True), matrix(positive), has_names=False)
+    yield Case(lambda: FunctionTransformer(np.exp), single(numbers), rtol=1e-6, has_names=False)
+    yield Case(lambda: FunctionTransformer(np.absolute), numbers, has_names=False)
 
 
 def _column_transformers() -> Iterator[Case]:
@@ -357,6 +383,7 @@ def _column_transformers() -> Iterator[Case]:
                 verbose_feature_names_out=verbose,
             ),
             texts_and_numbers,
+            has_names=verbose is not False,  # a word is "nan", and a missing one has that name too
         )
     for remainder in ("drop", "passthrough", MinMaxScaler(clip=True)):
         yield Case(
@@ -388,6 +415,7 @@ def _column_transformers() -> Iterator[Case]:
             (HashingVectorizer(n_features=8), "note"),
         ),
         texts_and_numbers,
+        has_names=False,
     )
     yield Case(  # a word that is the name of an input
         lambda: ColumnTransformer(

@@ -51,7 +51,7 @@ def make_features(*transforms: t.Transform, target: Any = None) -> t.Features:
             r"drop is \['a'\], expected None, 'first', 'if_binary' or a dict",
         ),
         (lambda: t.FrequencyEncode("x", unit="rows"), "frequency_encode: column 'x': unit is 'rows'"),
-        (lambda: t.FrequencyEncode("x", unknown="ignore"), "unknown is 'ignore', expected 'zero' or 'error'"),
+        (lambda: t.FrequencyEncode("x", unknown="ignore"), "unknown is 'ignore', expected zero, error"),
         (lambda: t.FrequencyEncode("x", unknown=None), "unknown is None"),
         (lambda: t.TargetEncode("x", smooth=-1), "target_encode: column 'x': smooth is -1"),
         (lambda: t.TargetEncode("x", smooth=np.inf), "smooth is inf"),

@@ -28,7 +28,7 @@ def test_an_operation_takes_its_number_of_constants_and_no_other(name: str) -> N
     if count >= 0:
         assert chained(Op(name, np.ones(count))).shape == (7,)
     for other in {0, 1, 2, 3, 4} - {count}:
-        if count < 0 and (name == "bucketize" or other == 3):
+        if count < 0 and (name == "bucketize" or other == 4):
             assert chained(Op(name, np.ones(other))).shape == (7,)
         else:
             with pytest.raises(StatusError, match="chain refused row 0"):
@@ -39,7 +39,7 @@ def test_an_operation_takes_its_number_of_constants_and_no_other(name: str) -> N
     "name", sorted(set(OPERATIONS) - {"fill", "is_missing", "sign_bit", "is_finite", "is_infinite"})
 )
 def test_an_operation_keeps_missing_values_unless_it_says_otherwise(name: str) -> None:
-    made = chained(Op(name, np.ones(max(OPERATIONS[name][1], 3 if name == "rank" else 0))))
+    made = chained(Op(name, np.ones(max(OPERATIONS[name][1], 4 if name == "rank" else 0))))
     assert np.isnan(made[1])
     assert np.isnan(COLUMNS["FP64"][1])
 
@@ -48,6 +48,15 @@ def test_an_operation_keeps_missing_values_unless_it_says_otherwise(name: str) -
 def test_a_code_of_no_operation_is_refused(code: int) -> None:
     state = list(chain_state([[Op("square", np.empty(0))]]))
     state[1] = np.array([code], np.int32)
+    with pytest.raises(StatusError, match="chain refused row 0"):
+        run("chain", KernelCase(["FP64"], [1], state))
+
+
+@pytest.mark.parametrize("offsets", [[0, -1], [1, 0], [0, 2], [-1, 1], [-(2**63), 1], [-2, 2**63 - 1]])
+def test_constants_from_outside_the_state_are_refused(offsets: list[int]) -> None:
+    """[-(2**63), 1] and [-2, 2**63 - 1] are further apart than a number of 64 bits says."""
+    state = list(chain_state([[op("binarize", 0.5)]]))
+    state[2] = np.array(offsets)
     with pytest.raises(StatusError, match="chain refused row 0"):
         run("chain", KernelCase(["FP64"], [1], state))
 

@@ -16,11 +16,14 @@ import pytest
 from custom_kernels import Column, call, column
 
 from penstock import transforms as t
+from penstock.bfloat16 import values_of
 from penstock.errors import InputError, RefusedError, TransformError
 from penstock.transforms import compiled, numba_kernel
 from penstock.transforms.captured import scalar_function_of
 from penstock.transforms.compiled import kernel_of
 from penstock.transforms.machine_code import MachineCode
+from penstock.transforms.plan import Output
+from penstock.transforms.planner import make_plan
 from penstock.transforms.saved import from_json, to_json
 from penstock.transforms.scalar_function import ScalarFunction
 
@@ -59,7 +62,7 @@ def test_keep_leaves_the_columns_and_names_are_the_callers() -> None:
     made = features.fit_transform({"a": np.array([1.0, 4.0]), "b": np.array([2, 3])})
     assert features.output_names == ["a", "sum", "more", "b"]
     np.testing.assert_array_equal(made, [[1, 3, 0, 2], [4, 7, 1, 3]])
-    assert "both of them" in features.plan().calls[0].name
+    assert "custom both of them(a, b)" in [call.name for call in features.plan().calls]
 
 
 def test_what_a_function_takes_from_outside_is_recorded_by_value() -> None:
@@ -116,14 +119,42 @@ def test_a_bfloat16_arrives_as_a_double() -> None:
         return x
 
     bits = np.arange(2**16, dtype=np.uint16)
-    out = np.empty(bits.size)
-    address = kernel_of(scalar_function_of(same), ["BF16"], 1)
-    for start in range(0, bits.size, 128):
-        part = slice(start, start + 128)
-        assert call(address, [column(bits[part], "BF16")], [column(out[part], "FP64")], 128) == 0
+    plan = make_plan(
+        [("x", "BF16")],
+        t.Custom("x", same).steps({"x": "BF16"}),
+        [Output("same", "FP64", ("same",), flat=True)],
+    )
     with np.errstate(invalid="ignore"):
-        expected = (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    np.testing.assert_array_equal(out, expected)
+        expected = values_of(bits).astype(np.float64)
+    np.testing.assert_array_equal(plan.program().run({"x": bits})["same"], expected)
+
+
+def test_columns_that_are_no_doubles_become_doubles_before_it_and_stay_as_they_were_behind_it() -> None:
+    def total(a, b, c):
+        return a + b + c
+
+    custom = t.Custom(["a", "b", "c"], total, keep=True)
+    frame = {"a": np.array([2**53 + 1, 3]), "b": np.array([0.5, np.nan]), "c": np.array([True, False])}
+    features = t.Features([custom, t.OneHot("a")]).fit(frame)
+    assert features.inputs == [("a", "INT64"), ("b", "FP64"), ("c", "BOOL")]
+    assert features.output_names == ["a=3", f"a={2**53 + 1}", "total", "b", "c"]
+    made = features.transform(frame)
+    np.testing.assert_array_equal(made, [[0, 1, 2.0**53, 0.5, 1], [1, 0, np.nan, np.nan, 0]])
+    plan = t.Features([t.Custom(["a", "b", "c"], total)]).fit(frame).plan()
+    assert [call.name for call in plan.calls] == ["chain(a, c)", "custom total(a, b, c)"]
+
+
+def test_a_refused_row_shows_the_first_columns_number_whatever_its_datatype() -> None:
+    def speed(minutes, distance):
+        if minutes < 0:
+            raise ValueError
+        return distance / minutes
+
+    features = t.Features([t.Custom(["m", "d"], speed)]).fit(
+        {"m": np.array([1, 2], np.int8), "d": np.ones(2)}
+    )
+    with pytest.raises(InputError, match=r"custom speed\(m, d\) refused row 1: -7$"):
+        features.transform({"m": np.array([1, -7]), "d": np.ones(2)})
 
 
 @pytest.mark.parametrize(("datatype", "dtype"), [("FP64", np.float64), ("FP32", np.float32)])
@@ -131,13 +162,13 @@ def test_rows_are_read_and_written_by_their_strides_and_nothing_else_is(datatype
     def f(a, b):
         return a + b, a * b
 
-    address = kernel_of(scalar_function_of(f), ["FP32", "INT16"], 2)
-    matrix = np.arange(40, dtype=np.float32).reshape(10, 4)
-    shorts = np.arange(30, dtype=np.int16).reshape(10, 3)
+    address = kernel_of(scalar_function_of(f), 2)
+    wide = np.arange(40.0).reshape(10, 4)
+    narrow = np.arange(30.0).reshape(10, 3)
     out = np.full((10, 5), -1, dtype)
-    inputs = [column(matrix[:, 2], "FP32"), column(shorts[:, 1], "INT16")]
+    inputs = [column(wide[:, 2], "FP64"), column(narrow[:, 1], "FP64")]
     assert call(address, inputs, [column(out[:9, 1:3], datatype)], 9) == 0
-    a, b = matrix[:9, 2].astype(np.float64), shorts[:9, 1].astype(np.float64)
+    a, b = wide[:9, 2], narrow[:9, 1]
     np.testing.assert_array_equal(out[:9, 1:3], np.column_stack([a + b, a * b]).astype(dtype))
     assert (out[9] == -1).all()
     assert (out[:, [0, 3, 4]] == -1).all()
@@ -147,12 +178,13 @@ def test_a_kernel_refuses_columns_that_it_was_not_made_for() -> None:
     def f(a, b):
         return a + b
 
-    address = kernel_of(scalar_function_of(f), ["FP64", "FP32"], 1)
-    wide, narrow, out = np.ones(4), np.ones(4, np.float32), np.full(4, -1.0)
-    a, b, to = column(wide, "FP64"), column(narrow, "FP32"), column(out, "FP64")
+    address = kernel_of(scalar_function_of(f), 1)
+    values, single, out = np.ones(4), np.ones(4, np.float32), np.full(4, -1.0)
+    a, b, to = column(values, "FP64"), column(values, "FP64"), column(out, "FP64")
     assert call(address, [a, b], [to], 0) == 0
     odd = [
-        ([b, a], [to]),
+        ([a, column(single, "FP32")], [to]),
+        ([column(values.view(np.int64), "INT64"), b], [to]),
         ([a], [to]),
         ([a, b, b], [to]),
         ([a, b], [to, to]),
@@ -192,7 +224,7 @@ def test_a_function_of_numbers_needs_nothing_but_libm_so_neither_memory_nor_pyth
             raise ValueError("not that way")
         return sum((x, y)) / y + math.sin(x), HOUR * abs(x)
 
-    made = numba_kernel.compile_kernel(scalar_function_of(f), ["FP32", "INT64"], 2)
+    made = numba_kernel.compile_kernel(scalar_function_of(f), 2)
     assert made.needed() == ["sin"]
     assert made.portable
 
@@ -658,9 +690,9 @@ def test_one_content_is_compiled_once_whoever_asks_and_outlives_them(monkeypatch
     compilations: list[str] = []
     compile_kernel = numba_kernel.compile_kernel
 
-    def counted(function: ScalarFunction, *rest: Any) -> MachineCode:
+    def counted(function: ScalarFunction, outputs: int) -> MachineCode:
         compilations.append(function.main.name)
-        return compile_kernel(function, *rest)
+        return compile_kernel(function, outputs)
 
     monkeypatch.setattr(numba_kernel, "compile_kernel", counted)
 
@@ -669,7 +701,7 @@ def test_one_content_is_compiled_once_whoever_asks_and_outlives_them(monkeypatch
 
     addresses: list[int] = []
     threads = [
-        threading.Thread(target=lambda: addresses.append(kernel_of(scalar_function_of(once), ["FP64"], 1)))
+        threading.Thread(target=lambda: addresses.append(kernel_of(scalar_function_of(once), 1)))
         for _ in range(6)
     ]
     for thread in threads:
@@ -685,10 +717,8 @@ def test_one_content_is_compiled_once_whoever_asks_and_outlives_them(monkeypatch
     assert out.tolist() == [3.25, 6.5]
 
     monkeypatch.setattr(compiled, "_addresses", {})  # as in another process
-    assert kernel_of(scalar_function_of(once), ["FP64"], 1) != addresses[0]
+    assert kernel_of(scalar_function_of(once), 1) != addresses[0]
     assert compilations == ["once"]
-    kernel_of(scalar_function_of(once), ["FP32"], 1)
-    assert compilations == ["once", "once"]
 
 
 def test_equal_names_with_other_bodies_are_other_kernels_in_one_process() -> None:

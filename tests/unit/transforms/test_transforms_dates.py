@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import zoneinfo
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parity_dates import AROUND, PARTS, ZONES
+from sklearn.linear_model import LinearRegression
 
+import penstock
 from penstock import transforms as t
 from penstock.errors import InputError, TransformError
 from penstock.fitting import fit
@@ -54,31 +58,160 @@ def test_clocks_that_are_set_show_hours_twice_and_never() -> None:
     assert offsets("9024-03-31T01:00:00Z") == [3, 120]  # the rule holds on
 
 
+AWARE = [
+    [NOON.replace(tzinfo=UTC)] * 2,
+    pd.Series([NOON, NOON]).dt.tz_localize("UTC").dt.tz_convert("America/New_York"),
+    pd.Series([NOON, NOON], dtype="datetime64[ns]").dt.tz_localize("UTC"),
+    pl.Series([NOON, NOON]).dt.replace_time_zone("UTC"),
+    pa.chunked_array([pa.array([NOON, NOON], pa.timestamp("ms", "UTC"))]),
+]
+NAIVE = [
+    [NOON, NOON],
+    pd.Series([NOON, NOON]),
+    pd.Series([NOON, NOON], dtype="datetime64[ns]"),
+    pd.Series([NOON, NOON], dtype=object),
+    pl.Series([NOON, NOON]),
+    pa.chunked_array([pa.array([NOON, NOON], pa.timestamp("ns"))]),
+    np.array([NOON, NOON], "datetime64[s]"),
+]
+
+
+@pytest.mark.parametrize("unit", [None, "us"])
 @pytest.mark.parametrize(
-    "column",
-    [
-        [NOON, NOON],
-        pd.Series([NOON, NOON]),
-        pd.Series([NOON, NOON]).dt.tz_localize("UTC").dt.tz_convert("America/New_York"),
-        pl.Series([NOON, NOON]),
-        pa.chunked_array([pa.array([NOON, NOON], pa.timestamp("ms", "UTC"))]),
-        np.array([NOON, NOON], "datetime64[s]"),
-    ],
+    ("column", "hour", "kind"), [(c, 14, "aware") for c in AWARE] + [(c, 12, "naive") for c in NAIVE]
 )
-def test_times_of_any_frame_are_read_as_microseconds_at_training_and_serving(column: Any) -> None:
-    features = t.Features([t.DateParts("at", ("hour", "minute"), unit="us", time_zone="Europe/Zurich")])
-    assert features.fit_transform({"at": column}).tolist() == [[14, 30]] * 2
+def test_times_of_any_frame_are_known_at_training_and_serving(
+    column: Any, hour: float, kind: str, unit: Any
+) -> None:
+    features = t.Features([t.DateParts("at", ("hour", "minute"), unit=unit, time_zone="Europe/Zurich")])
+    assert features.fit_transform({"at": column}).tolist() == [[hour, 30]] * 2
     assert features.inputs == [("at", "INT64")]
+    assert features.times == {"at": kind}
+    again = t.Features.from_saved(json.loads(json.dumps(features.document())), features.arrays())
+    assert again.times == {"at": kind}
+    assert again.transform({"at": column}).tolist() == [[hour, 30]] * 2
 
     class At:
         name, datatype, shape = "at", "INT64", (-1,)
 
     (sent,) = fit({"at": column}, [At()])
     assert np.asarray(sent.values).tolist() == [round(NOON.replace(tzinfo=UTC).timestamp() * 1e6)] * 2
+    assert again.transform({"at": sent.values}).tolist() == [[hour, 30]] * 2
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+@pytest.mark.parametrize("column", [AWARE[0], NAIVE[2]])
+def test_another_unit_of_times_than_microseconds_is_refused(column: Any, unit: Any) -> None:
+    with pytest.raises(
+        TransformError, match=f"column 'at': unit is '{unit}', but it holds dates and times.*leave"
+    ):
+        t.Features([t.DateParts("at", unit=unit)]).fit({"at": column})
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "Europe/Zurich"])
+@pytest.mark.parametrize(
+    ("trained", "served", "said"),
+    [
+        (
+            NAIVE,
+            AWARE,
+            r"'at': its times have a time zone, those of training had none; .*tz_localize\(None\)",
+        ),
+        (AWARE, NAIVE, r"'at': its times have no time zone, those of training had one; say which"),
+    ],
+)
+def test_times_of_the_other_kind_than_in_training_are_refused(
+    trained: list[Any], served: list[Any], said: str, time_zone: str
+) -> None:
+    features = t.Features([t.DateParts("at", "hour", time_zone=time_zone)]).fit({"at": trained[0]})
+    for column in served:
+        with pytest.raises(InputError, match=said):
+            features.transform({"at": column})
+    for column in trained:
+        assert features.transform({"at": column}).shape == (2, 1)
+
+
+def test_a_loaded_bundle_refuses_times_of_the_other_kind_too(tmp_path: Path) -> None:
+    train = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=48, freq="h"), "x": np.arange(48.0)})
+    features = t.Features([t.DateParts("at", "hour", time_zone="Europe/Zurich"), t.Select("x")]).fit(train)
+    model = LinearRegression().fit(features.transform(train), train["at"].dt.hour)
+    bundle = penstock.build(tmp_path, name="m", version="1", model=model, features=features, reference=train)
+    runner = penstock.load(bundle)
+    aware = train.assign(at=train["at"].dt.tz_localize("UTC"))
+    for sent in (train, {"at": train["at"], "x": train["x"]}, pa.Table.from_pandas(train)):
+        np.testing.assert_allclose(runner.predict(sent)["prediction"], train["at"].dt.hour, atol=1e-9)
+    for sent in (aware, {"at": aware["at"], "x": aware["x"]}, pa.Table.from_pandas(aware)):
+        with pytest.raises(InputError, match="'at': its times have a time zone, those of training had none"):
+            runner.predict(sent)
+    with pytest.raises(InputError, match="text such as '2024-01-01'; dates and times travel as microseconds"):
+        runner.predict({"at": ["2024-01-01"], "x": [1.0]})
+
+
+def test_times_stay_times_under_a_second_name_and_with_gaps_filled() -> None:
+    column = pl.Series([NOON, None])
+    features = t.Features(
+        [
+            t.Copy("at", "again"),
+            t.DateParts("again", "hour", time_zone="Europe/Zurich"),
+            t.Impute("at", "most_frequent"),
+            t.DateParts("at", ("hour", "utc_offset"), time_zone="Europe/Zurich"),
+        ]
+    )
+    made = features.fit_transform({"at": column})
+    np.testing.assert_array_equal(made, [[12, 120, 12], [12, 120, np.nan]])
+
+
+@given(
+    st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
+    | st.sampled_from(AROUND).map(datetime.fromisoformat),
+    st.integers(-7200, 7200),
+    st.sampled_from(ZONES),
+)
+@settings(deadline=None)
+def test_a_naive_time_is_what_the_clock_shows_as_text_and_as_a_datetime(
+    base: datetime, seconds: int, time_zone: str
+) -> None:
+    shown = min(max(base, datetime(1, 1, 2)), datetime(9999, 12, 30)) + timedelta(seconds=seconds)
+    as_text = t.Features([t.DateParts("x", PARTS, time_zone=time_zone)])
+    as_time = t.Features([t.DateParts("x", PARTS, time_zone=time_zone)])
+    np.testing.assert_allclose(
+        as_time.fit_transform({"x": np.array([shown], "datetime64[us]")}),
+        as_text.fit_transform({"x": [shown.isoformat()]}),
+        rtol=0,
+        atol=1e-9,
+    )
+
+
+def test_text_has_no_unit() -> None:
+    with pytest.raises(
+        TransformError, match="column 'x': it is text, which has no unit; leave out unit='us'"
+    ):
+        t.Features([t.DateParts("x", unit="us")]).fit({"x": ["2024-01-01"]})
+
+
+def test_text_without_a_point_in_time_is_refused_at_training() -> None:
+    with pytest.raises(
+        TransformError, match=r"column 'x': none of its texts .* such as '01/02/2024'; expected ISO"
+    ):
+        t.Features([t.DateParts("x")]).fit({"x": [None, "", "01/02/2024", "today"]})
+
+
+def test_the_log_says_how_much_text_is_no_point_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "penstock"):
+        t.Features([t.DateParts("x")]).fit(
+            {"x": ["2024-01-01", None, "today", "2024-01-02T10", "2024-01-03"]}
+        )
+    (record,) = caplog.records
+    assert record.name.startswith("penstock")
+    said = "date_parts: column 'x': 1 of 4 texts (25%) are no point in time, such as 'today'"
+    assert record.getMessage() == said
+    caplog.clear()
+    t.Features([t.DateParts("x")]).fit({"x": ["2024-01-01", None, ""]})
+    assert not caplog.records
 
 
 def test_dates_are_midnights_and_a_missing_one_is_missing() -> None:
-    features = t.Features([t.DateParts("at", ("day", "hour"), unit="us")])
+    features = t.Features([t.DateParts("at", ("day", "hour"))])
     made = features.fit_transform(pl.DataFrame({"at": [date(2024, 7, 1), None]}))
     np.testing.assert_array_equal(made, [[1, 0], [np.nan, np.nan]])
     assert features.inputs == [("at", "FP64")]
@@ -221,6 +354,21 @@ def put(name: str, values: Any, dtype: Any) -> Callable[[Any, dict[str, Array]],
             "holds offsets of UTC from itself",
         ),
         (lambda document, _: document["inputs"][0].__setitem__(1, "INT64"), "say what the numbers count"),
+        (
+            lambda document, _: document["transforms"][0]["learned"].update(naive=[True]),
+            "column 'x' of BYTES does not hold naive times",
+        ),
+        (
+            lambda document, _: (
+                document["inputs"][0].__setitem__(1, "INT64"),
+                document["transforms"][0]["learned"].update(naive=[True], aware=[True]),
+            ),
+            "column 'x' of INT64 does not hold aware times",
+        ),
+        (
+            lambda document, _: document["transforms"][0]["learned"].pop("aware"),
+            "'aware' is None, expected 1",
+        ),
     ],
 )
 def test_a_spoilt_state_is_refused_by_name(spoil: Callable[[Any, dict[str, Array]], Any], said: str) -> None:

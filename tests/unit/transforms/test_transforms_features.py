@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -212,7 +215,10 @@ def test_a_list_that_is_none_is_refused(transforms: list[Any], said: str) -> Non
 @pytest.mark.parametrize(
     ("transforms", "said"),
     [
-        ([t.Select("missing")], "select: column 'missing': there is no such column; there are none"),
+        (
+            [t.Select("missing")],
+            "select: column 'missing': there is no such column; there are 'carrier', 'origin'",
+        ),
         (
             [t.Cyclic("hour", 24), t.Select("hour")],
             "select: column 'hour': an earlier transform made hour_sin, hour_cos of it",
@@ -297,3 +303,79 @@ def test_plain_columns_are_cast_to_a_matrix() -> None:
         t.cast_plan([("a", "FP64"), ("b", "BYTES")])
     with pytest.raises(TransformError, match="at least one"):
         t.cast_plan([])
+
+
+def test_a_column_of_integers_that_an_imputation_reads_may_have_gaps_later() -> None:
+    features = t.Features([t.Impute(["n", "flag"]), t.Select("other")])
+    features.fit({"n": [1, 2, 3], "flag": [True, False, True], "other": [1, 2, 3]})
+    assert dict(features.inputs) == {"n": "FP64", "flag": "FP64", "other": "INT64"}
+    made = features.transform({"n": [None, 7], "flag": [False, None], "other": [4, 5]})
+    np.testing.assert_array_equal(made, [[2, 0, 4], [7, 2 / 3, 5]])
+
+
+def test_datatypes_of_inputs_can_be_given() -> None:
+    frame = {"n": [1, 2, 3], "m": [1.0, 2.0, 3.0]}
+    features = t.Features([t.Impute("n"), t.Select("m")])
+    features.fit(frame, datatypes={"n": "INT32", "m": "FP32"})
+    assert dict(features.inputs) == {"n": "INT32", "m": "FP32"}
+    for given, said in (({"o": "FP64"}, "names 'o'"), ({"n": "FLOAT"}, "expected one of BOOL")):
+        with pytest.raises(InputError, match=said):
+            features.fit(frame, datatypes=given)
+
+
+def test_a_misspelt_column_is_told_with_the_nearest_one_and_those_of_the_frame() -> None:
+    frame = {"temperature": [1.0, 2.0], "city": ["a", "b"], "x": [1, 2]}
+    with pytest.raises(
+        TransformError, match=r"did you mean 'temperature'\? There are 'temperature', 'city', 'x'"
+    ):
+        t.Features([t.Impute("temprature")]).fit(frame)
+
+
+def test_strings_are_what_a_server_takes_them_for() -> None:
+    knew_missing = t.Features([t.OneHot("s")]).fit({"s": ["a", None]})
+    np.testing.assert_array_equal(knew_missing.transform({"s": ["", None]}), [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(knew_missing.transform({"s": ["", None]}, as_sent=False), [[0, 0], [0, 1]])
+    knew_empty = t.Features([t.OneHot("s")]).fit({"s": ["a", ""]})
+    np.testing.assert_array_equal(knew_empty.transform({"s": ["", None]}), [[1, 0], [1, 0]])
+
+
+def test_features_that_have_run_can_be_pickled_and_copied() -> None:
+    features = delay_features().fit(FLIGHTS)
+    made = features.transform(FLIGHTS)
+    for again in (pickle.loads(pickle.dumps(features)), copy.deepcopy(features)):
+        np.testing.assert_array_equal(again.transform(FLIGHTS), made)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        t.Cyclic(["h", "h_sin"], 24),
+        t.MissingIndicator(["h", "h_missing"], features="all"),
+        t.OneHot(["h", "h=1"]),
+    ],
+)
+def test_an_output_with_the_name_of_a_column_of_its_transform_is_refused(
+    transform: t.Transform,
+) -> None:
+    frame = {name: [1, 2, 3] for name in transform.columns}
+    with pytest.raises(TransformError, match="has the name of another of its columns"):
+        t.Features([transform]).fit(frame)
+
+
+def test_what_a_document_asks_for_is_bounded() -> None:
+    with pytest.raises(TransformError, match="has 5,000 characters; at most 4,096"):
+        t.Select("x" * 5000)
+    columns = [f"c{index}" for index in range(20)]
+    wide = t.Features([t.Hash(columns, 65536)])
+    with pytest.raises(TransformError, match="more than 1,048,576 columns"):
+        wide.fit({name: ["a", "b"] for name in columns})
+
+
+def test_a_list_of_thousands_is_fitted_and_loaded_in_a_moment() -> None:
+    names = [f"x{index}" for index in range(3000)]
+    frame = {name: np.arange(3.0) for name in names}
+    began = time.process_time()
+    features = t.Features([t.Standardize(name) for name in names]).fit(frame)
+    again = t.Features.from_saved(features.document(), features.arrays())
+    np.testing.assert_array_equal(again.transform(frame), features.transform(frame))
+    assert time.process_time() - began < 10.0

@@ -123,6 +123,13 @@ def test_a_missing_or_infinite_value_makes_a_normalized_row_what_is_said() -> No
     assert_array_equal(rows, [[0.25, 0.75], [NAN, NAN], [NAN, -0.0], [0.0, 0.0]])
 
 
+@pytest.mark.parametrize(("dtype", "least"), [(np.float64, 2.3e-15), (np.float32, 1.2e-6)])
+def test_a_norm_of_no_more_than_rounding_leaves_the_row_as_it_is(dtype: Any, least: float) -> None:
+    features = t.Features([t.Normalize(XY, "max")]).fit({name: np.ones(1, dtype) for name in XY})
+    x, y = np.array([[least, 0.9 * least], [0.0, 0.0]], dtype)
+    assert_array_equal(features.transform({"x": x, "y": y}), [[1.0, 0.0], [x[1], 0.0]])
+
+
 @pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 300])
 def test_blocks_of_many_columns_are_right_in_every_batch(count: int) -> None:
     rng = np.random.default_rng(count)
@@ -261,6 +268,51 @@ def test_an_indicator_of_all_columns_stands_behind_each() -> None:
     features = t.Features([t.Impute(XY, "median", indicator="all")]).fit(frame)
     assert features.output_names == ["x", "x_missing", "y", "y_missing"]
     assert_array_equal(features.transform({"x": [NAN], "y": [9]}), [[1.5, 1, 9, 0]])
+
+
+@pytest.mark.parametrize("values", [[1e300, 1e300, -3e299, 0.0], [1e200, 2e200, 3e200]])
+def test_values_too_large_for_a_variance_are_refused_by_name(values: list[float]) -> None:
+    with pytest.raises(TransformError, match="standardize: column 'y': its values are too large"):
+        t.Features([t.Standardize(XY)]).fit({"x": [1.0] * len(values), "y": values})
+
+
+def test_a_constant_column_of_any_size_keeps_its_scale() -> None:
+    features = t.Features([t.Standardize("x")]).fit({"x": [1e300, 1e300]})
+    assert_array_equal(features.transform({"x": [1e300, 0.0]})[:, 0], [0.0, -1e300])
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ([("float32", 1.0)], 5.19933758),  # 1e-7 counts
+        ([("float32", 6.0)], 1.46523379),  # 6 + 1e-7 is 6 in single precision
+        ([("float64", 6.0)], 5.19933758),
+        ([("float32", 6.0), ("float64", 6.0)], 5.19933758),  # together they are in double precision
+        ([("float64", 6e12)], 1.46523379),
+    ],
+)
+def test_ties_at_the_end_are_the_end_where_the_margin_can_be_told(
+    columns: list[tuple[str, float]], expected: float
+) -> None:
+    ranks = np.array([0.5, 0.5, 0.5, 0.6, 0.7, 1.0, 1.0, 1.0])
+    frame = {f"x{index}": (ranks * scale).astype(dtype) for index, (dtype, scale) in enumerate(columns)}
+    features = t.Features([t.Quantile(list(frame), "normal", quantiles=8)])
+    made = features.fit_transform(frame)
+    assert_allclose(made[-3:], expected)
+    other = QuantileTransformer(n_quantiles=8, output_distribution="normal")
+    matrix = np.column_stack(list(frame.values()))
+    assert_allclose(made, other.fit_transform(matrix), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("extrapolation", "expected"), [("constant", [0.0, 0.0, 0.0, 0.0]), ("linear", [0.0, 1.5, 0.0, 0.0])]
+)
+def test_beyond_repeated_knots_only_the_outermost_splines_go_on(
+    extrapolation: Any, expected: list[float]
+) -> None:
+    spline = t.Spline("x", 4, 1, strategy="quantile", extrapolation=extrapolation)
+    features = t.Features([spline]).fit({"x": [0.0] * 5 + [1.0, 2.0, 3.0, 4.0, 5.0]})
+    assert_allclose(features.transform({"x": [-1.0]})[0], expected)
 
 
 def test_a_constant_column_is_scaled_to_what_is_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,14 @@ FRAME: dict[str, Any] = {
     "text": ["?", "b", *["a"] * (ROWS - 2)],
 }
 FRAME["a"][3] = np.nan
+NAN, INF = float("nan"), float("inf")
+SMALL: dict[str, Any] = {
+    "x": [1.0, 2.0, 2.0, 4.0],
+    "n": np.array([3, 3, 4], np.int8),
+    "flag": [True, True, False],
+    "s": np.array([0.5, 0.5, 1.0], np.float32),
+    "text": ["a", "a", None],
+}
 
 
 def fitted() -> t.Features:
@@ -140,6 +149,104 @@ def test_a_spoilt_state_is_refused_by_name(
         return
     with pytest.raises(TransformError, match=said):
         t.Features.from_saved(document, arrays)
+
+
+@pytest.mark.parametrize(
+    ("transform", "array", "forged", "said"),
+    [
+        (t.Impute("x"), "fill", [INF], "'fill' holds inf for column 'x', which is no mean"),
+        (t.Impute("x", "median"), "fill", [-INF], "'fill' holds -inf for column 'x', which is no median"),
+        (
+            t.Impute("x", "constant", fill_value=7.0),
+            "fill",
+            [1.0],
+            "'fill' holds 1.0 for column 'x', and fill_value is 7.0",
+        ),
+        (t.Impute("n", "most_frequent"), "fill", [0.5], "'fill' holds 0.5 for column 'n', which is INT8"),
+        (t.Impute("n", "most_frequent"), "fill", [128], "'fill' holds 128.0 for column 'n', which is INT8"),
+        (t.Impute("n", "most_frequent"), "fill", [INF], "'fill' holds inf for column 'n', which is INT8"),
+        (t.Impute("flag", "most_frequent"), "fill", [2], "'fill' holds 2.0 for column 'flag', which is BOOL"),
+        (t.Impute("s", "most_frequent"), "fill", [0.1], "'fill' holds 0.1 for column 's', which is FP32"),
+        (
+            t.Impute("x", "most_frequent", missing_value=-1),
+            "fill",
+            [-1],
+            "'fill' holds -1.0 for column 'x', which means missing",
+        ),
+        (t.Standardize("x", with_mean=False), "mean", [5.0], "'mean' holds another number than 0"),
+        (t.Standardize("x", with_std=False), "scale", [2.0], "'scale' holds another number than 1"),
+        (t.Robust("x", with_centering=False), "center", [5.0], "'center' holds another number than 0"),
+        (t.Robust("x", with_scaling=False), "scale", [2.0], "'scale' holds another number than 1"),
+    ],
+)
+def test_a_state_that_the_parameters_rule_out_is_refused(
+    transform: t.Transform, array: str, forged: list[float], said: str
+) -> None:
+    column = transform.columns[0]
+    # A Copy reads the column first, so that integers are not taken for floats with gaps.
+    features = t.Features([t.Copy(column, "copy"), transform]).fit({column: SMALL[column]})
+    document, arrays = through_a_file(features)
+    t.Features.from_saved(document, arrays)
+    with pytest.raises(TransformError, match=f"the array {said}"):
+        t.Features.from_saved(document, {**arrays, f"1.{array}": np.array(forged, np.float64)})
+
+
+@pytest.mark.parametrize(
+    ("transform", "text", "said"),
+    [
+        (
+            t.Impute("text", "constant", fill_value="other"),
+            b"a",
+            "the array 'fill' holds 'a' for column 'text', and fill_value is 'other'",
+        ),
+        (
+            t.Impute("text", "most_frequent", missing_value="?"),
+            b"?",
+            "the array 'fill' holds '?' for column 'text', which means missing",
+        ),
+    ],
+)
+def test_a_text_that_the_parameters_rule_out_is_refused(
+    transform: t.Transform, text: bytes, said: str
+) -> None:
+    features = t.Features([transform, t.FrequencyEncode("text")])
+    document, arrays = through_a_file(features.fit({"text": ["a", "?", "a"]}))
+    t.Features.from_saved(document, arrays)
+    forged = {"0.fill.text": np.frombuffer(text, np.uint8), "0.fill.offsets": np.array([0, len(text)])}
+    with pytest.raises(TransformError, match=re.escape(said)):
+        t.Features.from_saved(document, {**arrays, **forged})
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median"])
+def test_text_has_no_mean_in_a_saved_state_either(strategy: str) -> None:
+    features = t.Features([t.Impute("text", "most_frequent"), t.FrequencyEncode("text")])
+    document, arrays = through_a_file(features.fit({"text": ["a", None]}))
+    document["transforms"][0]["parameters"]["strategy"] = strategy
+    with pytest.raises(TransformError, match=f"column 'text': it is text, which has no {strategy}"):
+        t.Features.from_saved(document, arrays)
+
+
+@pytest.mark.parametrize(("column", "value"), [("text", 7.0), ("x", "seven")])
+def test_a_constant_of_the_other_kind_is_refused_in_a_saved_state(column: str, value: Any) -> None:
+    features = t.Features([t.Impute(column, "most_frequent"), t.FrequencyEncode(column)])
+    document, arrays = through_a_file(features.fit({column: SMALL[column]}))
+    document["transforms"][0]["parameters"].update(strategy="constant", fill_value=value)
+    with pytest.raises(TransformError, match=f"column '{column}': it is .*, and fill_value is '?{value}"):
+        t.Features.from_saved(document, arrays)
+
+
+def test_the_most_frequent_number_comes_back_whatever_its_datatype() -> None:
+    for values in (
+        [INF, INF, NAN],
+        np.array([2**64 - 1, 2**64 - 1, 0], np.uint64),
+        np.array([2**63 - 1, 2**63 - 1, 0]),
+        np.array([0.1, 0.1, 3], np.float32),
+        np.array([0.1, 0.1, 3], np.float16),
+        [True, True, False],
+    ):
+        features = t.Features([t.Copy("x", "copy"), t.Impute("x", "most_frequent")]).fit({"x": values})
+        again = t.Features.from_saved(*through_a_file(features))
+        np.testing.assert_array_equal(again.transform({"x": values}), features.transform({"x": values}))
 
 
 JUNK = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -34,10 +35,13 @@ def test_columns_are_a_name_or_distinct_names(make: Callable[..., t.Transform]) 
         (lambda: t.Cyclic("x", NAN), "cyclic: column 'x': period is nan"),
         (lambda: t.Cyclic("x", "24"), "cyclic: column 'x': period is '24', expected a number"),
         (lambda: t.Cyclic("x", True), "period is True"),
+        (lambda: t.Cyclic("x", 10**400), "cyclic: column 'x': period is beyond double precision"),
         (lambda: t.Impute("x", "mode"), "impute: column 'x': strategy is 'mode', expected mean, median"),
         (lambda: t.Impute("x", "constant"), "fill_value goes with strategy='constant'"),
         (lambda: t.Impute("x", "mean", fill_value=0), "fill_value goes with strategy='constant'"),
-        (lambda: t.Impute("x", "constant", fill_value=NAN), "fill_value is NaN"),
+        (lambda: t.Impute("x", "constant", fill_value=NAN), "fill_value is nan"),
+        (lambda: t.Impute("x", "constant", fill_value=10**400), "impute: column 'x': fill_value is beyond"),
+        (lambda: t.Impute("x", missing_value=-(10**400)), "impute: column 'x': missing_value is beyond"),
         (lambda: t.Impute("x", "constant", fill_value=[1]), r"fill_value is \[1\]"),
         (lambda: t.Impute("x", indicator=1), "indicator is 1, expected True, False or 'all'"),
         (lambda: t.Standardize("x", with_mean=None), "standardize: column 'x': with_mean is None"),
@@ -46,18 +50,73 @@ def test_columns_are_a_name_or_distinct_names(make: Callable[..., t.Transform]) 
         (lambda: t.Ordinal("x", unknown_value=-1), "unknown_value goes with unknown='value'"),
         (lambda: t.Ordinal("x", unknown="value", unknown_value="a"), "unknown_value is 'a'"),
         (lambda: t.Ordinal("x", missing_value=None), "missing_value is None"),
-        (lambda: t.OneHot("x", unknown="value"), "one_hot: column 'x': unknown is 'value'"),
+        (
+            lambda: t.Ordinal("x", unknown="value", unknown_value=10**400),
+            "ordinal: column 'x': unknown_value is beyond double precision",
+        ),
+        (
+            lambda: t.OneHot("x", unknown="value"),
+            "one_hot: column 'x': unknown is 'value', expected ignore, error",
+        ),
         (lambda: t.OneHot("x", drop="last"), "drop is 'last'"),
-        (lambda: t.OneHot("x", categories="AA"), "categories is 'AA'; expected a list"),
-        (lambda: t.OneHot(["x", "y"], categories=["AA"]), "one list for several columns"),
+        (lambda: t.OneHot("x", categories="AA"), "one_hot: column 'x': categories is 'AA'; expected a list"),
+        (
+            lambda: t.OneHot(["x", "y"], categories=["AA"]),
+            "column 'x': categories is one list for several columns",
+        ),
         (lambda: t.OneHot(["x", "y"], categories={"x": ["AA"]}), "column 'y': its categories are None"),
         (lambda: t.OneHot("x", categories={"y": []}), "column 'y': categories are given for it"),
         (lambda: t.OneHot("x", categories=[object]), "is no category"),
+        (lambda: t.Select("x", only=1), "select: column 'x': only is 1, expected True or False"),
+        (lambda: t.Select("x", only=True, names=[""]), r"select: column 'x': names is \[''\]"),
+        (
+            lambda: t.Select(["x", "y"], only=True, names=["z", "z"]),
+            "select: column 'x': names has 'z' twice",
+        ),
+        (lambda: t.Haversine(["x", "y", "z", "u"], keep=1), "haversine: column 'x': keep is 1"),
+        (lambda: t.Custom("x", plus, name=1), "custom: column 'x': name is 1"),
+        (lambda: t.Custom("x", plus, outputs=[]), r"custom: column 'x': outputs is \[\]"),
+        (lambda: t.Custom("x", plus, "x", keep=True), "custom: column 'x': the output 'x' is there already"),
+        (
+            lambda: t.Custom("x", t.Custom("x", plus).parameters()["function"], helpers=[plus]),
+            "custom: column 'x': helpers are a part of the function",
+        ),
     ],
 )
 def test_parameters_are_checked(make: Callable[[], t.Transform], said: str) -> None:
     with pytest.raises(TransformError, match=said):
         make()
+
+
+def plus(x: float) -> float:
+    return x + 1.0
+
+
+@pytest.mark.parametrize(
+    ("of_numpy", "of_python"),
+    [
+        (t.Cyclic("x", np.int64(24)), t.Cyclic("x", 24)),
+        (t.Impute("x", "constant", fill_value=np.float32(0.5)), t.Impute("x", "constant", fill_value=0.5)),
+        (t.Impute("x", np.str_("median")), t.Impute("x", "median")),
+        (
+            t.Ordinal("x", unknown="value", unknown_value=np.int64(-1), missing_value=np.float32(-2)),
+            t.Ordinal("x", unknown="value", unknown_value=-1, missing_value=-2),
+        ),
+        (t.OneHot("x", min_frequency=np.int32(2)), t.OneHot("x", min_frequency=2)),
+        (t.OneHot("x", min_frequency=np.float32(0.5)), t.OneHot("x", min_frequency=0.5)),
+        (
+            t.TextHash("x", np.int64(16), ngram_range=(np.int64(1), np.int64(2))),
+            t.TextHash("x", 16, ngram_range=(1, 2)),
+        ),
+        (
+            t.TfIdf("x", min_df=np.int64(2), max_df=np.float32(0.5), max_features=np.int16(9)),
+            t.TfIdf("x", min_df=2, max_df=0.5, max_features=9),
+        ),
+    ],
+)
+def test_parameters_may_be_numpy_scalars(of_numpy: t.Transform, of_python: t.Transform) -> None:
+    assert repr(of_numpy) == repr(of_python)
+    assert json.dumps(of_numpy.parameters()) == json.dumps(of_python.parameters())
 
 
 @pytest.mark.parametrize(
@@ -69,8 +128,9 @@ def test_parameters_are_checked(make: Callable[[], t.Transform], said: str) -> N
         (t.Impute("x"), [1.0, np.inf], "its mean is inf"),
         (t.Impute("x", "constant", fill_value="a"), [1.0], "it is numbers, and fill_value is 'a'"),
         (t.Impute("x", "constant", fill_value=1), ["a"], "it is text, and fill_value is 1"),
-        (t.Standardize("x"), [1.0, np.inf], "infinite values"),
-        (t.Standardize("x"), [1e300, -1e300], "too large ones for a variance"),
+        (t.Standardize("x"), [NAN], "standardize: column 'x': it has no value, so there is nothing to learn"),
+        (t.Standardize("x"), [1.0, np.inf], "it has infinite values; clip them"),
+        (t.Standardize("x"), [1e300, -1e300], "its values are too large for a variance"),
         (t.Ordinal("x", categories=["a", "a"]), ["a"], "a category is given twice"),
         (t.Ordinal("x", categories=[None, NAN]), ["a"], "a category is given twice"),
         (t.Ordinal("x", categories=[1]), ["a"], "the category 1 is no text"),
@@ -79,6 +139,12 @@ def test_parameters_are_checked(make: Callable[[], t.Transform], said: str) -> N
         (t.Ordinal("x", categories=[np.inf]), [1], "the category inf does not occur in INT64"),
         (t.Ordinal("x", categories=[None, 1]), [1], "INT64 knows no missing value"),
         (t.Ordinal("x", categories=[2**64]), [1], "the category 18446744073709551616 does not fit INT64"),
+        (t.Ordinal("x", categories=[10**400]), [1.0], "the category 10* does not fit FP64"),
+        (
+            t.Ordinal("x", categories=[-(10**400)]),
+            np.ones(1, np.float32),
+            "the category -10* does not fit FP32",
+        ),
         (t.Ordinal("x"), np.array([2**63], np.uint64), "does not fit INT64"),
         (t.Ordinal("x"), [b"\xff"], "is not valid UTF-8"),
         (t.OneHot("x"), ["\ud800"], "is not valid UTF-8"),

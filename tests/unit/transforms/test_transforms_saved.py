@@ -135,7 +135,7 @@ def change(*path: Any, to: Any) -> Callable[[Any, dict[str, Array]], None]:
         ),
         (change("transforms", 3, "parameters", "unknown_value", to={"float": "x"}), "is no parameter"),
         (change("transforms", 4, "parameters", "period", to=-1), "period is -1"),
-        (change("transforms", 4, "parameters", "period", to=10**400), "transform 4"),
+        (change("transforms", 4, "parameters", "period", to=10**400), "period is beyond"),
         (change("transforms", 4, "parameters", "perod", to=1), "unexpected keyword"),
         (change("transforms", 4, "parameters", to=[]), "parameters of transform 4 are no object"),
         (change("transforms", 4, "parameters", "columns", to="minute"), "there is no such column"),

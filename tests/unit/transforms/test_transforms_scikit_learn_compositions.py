@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scikit_learn_cases import numbered
 from scikit_learn_frames import sentences, texts_and_numbers
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, VarianceThreshold, f_regression
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
@@ -32,6 +33,7 @@ from sklearn.preprocessing import (
 )
 
 from penstock import transforms as t
+from penstock.errors import TransformError
 
 NUMBERS = ["small", "large, positive", "few", "count", "Größe", "level", "rating"]
 WORDS = ["carrier", "level", "rating"]
@@ -50,7 +52,7 @@ number_steps = st.sampled_from(
         PolynomialFeatures(2, include_bias=False, interaction_only=True),
         Normalizer(),
         FunctionTransformer(np.tanh, feature_names_out="one-to-one"),
-        FunctionTransformer(),
+        FunctionTransformer(feature_names_out="one-to-one"),
         VarianceThreshold(),
         SelectKBest(f_regression, k="all"),
         "passthrough",
@@ -123,11 +125,8 @@ def dense(made: Any) -> Any:
     return np.asarray(made.toarray() if hasattr(made, "toarray") else made, np.float64)
 
 
-@given(transformer=transformers(), seed=st.integers(0, 2**31), with_reference=st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_composition_gives_what_scikit_learn_gives(
-    transformer: ColumnTransformer, seed: int, with_reference: bool
-) -> None:
+def agrees(transformer: ColumnTransformer, seed: int, *, with_reference: bool) -> bool:
+    """Whether scikit-learn takes this composition and it is converted; the features are then compared."""
     rng = np.random.default_rng(seed)
     train, rows = texts_and_numbers(rng, 100, True), texts_and_numbers(rng, 60, False)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -136,20 +135,37 @@ def test_any_composition_gives_what_scikit_learn_gives(
             fitted = transformer.fit(train, rng.normal(size=100))
             expected = dense(fitted.transform(rows))
         except (ValueError, TypeError):  # one step does not take what another makes
-            reject()
-    features = t.Features.from_scikit_learn(fitted, train if with_reference else None)
-    made = features.transform(rows)
-    # `Größe` is single precision, and where it stands alone scikit-learn computes in it.
-    np.testing.assert_allclose(
-        made, expected, rtol=1e-6, atol=1e-6 * np.abs(np.nan_to_num(expected)).max(initial=1.0)
-    )
+            return False
     try:
-        names = list(fitted.get_feature_names_out())
-    except (AttributeError, ValueError):  # a hasher is among them
-        return
-    assert features.output_names == names or len(set(names)) < len(names)
+        features = t.Features.from_scikit_learn(fitted, train if with_reference else None)
+    except TransformError as error:  # bins or categories of what another step computes
+        if "last bit of a number decides" in str(error):
+            return False
+        raise
+    made = features.transform(rows, as_sent=False)
+    # `Größe` is single precision, and where it stands alone scikit-learn computes in it.
+    greatest = np.nan_to_num(np.abs(expected), posinf=0.0).max(axis=0)
+    for index, name in enumerate(features.output_names):
+        np.testing.assert_allclose(
+            made[:, index], expected[:, index], rtol=1e-6, atol=1e-6 * greatest[index], err_msg=name
+        )
+    if not any(isinstance(part, HashingVectorizer) for part in transformer.get_params().values()):
+        assert features.output_names == numbered(fitted.get_feature_names_out())
     again = t.Features.from_saved(features.document(), features.arrays())
-    np.testing.assert_array_equal(again.transform(rows), made)
+    np.testing.assert_array_equal(again.transform(rows, as_sent=False), made)
+    return True
+
+
+def test_any_composition_gives_what_scikit_learn_gives() -> None:
+    compared: list[bool] = []
+
+    @given(transformer=transformers(), seed=st.integers(0, 2**31), with_reference=st.booleans())
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def compare(transformer: ColumnTransformer, seed: int, with_reference: bool) -> None:
+        compared.append(agrees(transformer, seed, with_reference=with_reference))
+
+    compare()
+    assert sum(compared) >= len(compared) / 3, f"{sum(compared)} of {len(compared)} were compared"
 
 
 def test_inputs_are_in_the_order_of_the_frame() -> None:
@@ -159,6 +175,19 @@ def test_inputs_are_in_the_order_of_the_frame() -> None:
     )
     features = t.Features.from_scikit_learn(fitted)
     assert [name for name, _ in features.inputs] == ["a", "b", "d"]
+    np.testing.assert_allclose(features.transform(frame), fitted.transform(frame))
+
+
+def test_parts_that_make_no_column_add_none() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])
+    parts = [
+        ("products", PolynomialFeatures((2, 2), interaction_only=True, include_bias=False), ["a"]),
+        ("splines", SplineTransformer(2, 0, extrapolation="continue", include_bias=False), ["a"]),
+        ("scaled", StandardScaler(), ["b"]),
+    ]
+    fitted = ColumnTransformer(parts).fit(frame)
+    features = t.Features.from_scikit_learn(fitted)
+    assert features.output_names == ["scaled__b"]
     np.testing.assert_allclose(features.transform(frame), fitted.transform(frame))
 
 
@@ -205,3 +234,6 @@ def test_columns_whose_names_look_like_those_that_transforms_make() -> None:
     lone = SimpleImputer(add_indicator=True).fit(frame[["x", "x_missing"]])
     made = t.Features.from_scikit_learn(lone).transform(frame)
     np.testing.assert_allclose(made, lone.transform(frame[["x", "x_missing"]]))
+    flags = make_pipeline(lone, MissingIndicator(features="all")).fit(frame[["x", "x_missing"]])
+    made = t.Features.from_scikit_learn(flags).transform(frame)
+    np.testing.assert_array_equal(made, flags.transform(frame[["x", "x_missing"]]))

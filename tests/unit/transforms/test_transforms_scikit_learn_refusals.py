@@ -68,7 +68,7 @@ def shifted(frame: Any) -> Any:
     [
         (PCA(1), r"pca > PCA: sklearn\.decomposition\._pca\.PCA cannot be converted"),
         (KNNImputer(), r"KNNImputer: sklearn\.impute\._knn\.KNNImputer cannot be converted"),
-        (SelectPercentile(), "SelectPercentile cannot be converted"),
+        (SelectPercentile(), "SelectPercentile cannot be converted. Use SelectKBest, or keep .* t.Select"),
         (
             Doubler(),
             r"Doubler: .*\.Doubler cannot be converted\. Write it as a t\.Custom, or fit it into the model",
@@ -101,17 +101,23 @@ def test_a_step_without_a_counterpart_is_refused_by_name(step: Any, named: str) 
 @pytest.mark.parametrize(
     ("vectorizer", "named"),
     [
-        (CountVectorizer(token_pattern=r"\d+"), r"token_pattern='\\\\d\+' cannot be converted"),
+        (
+            CountVectorizer(token_pattern=r"\d+"),
+            r"token_pattern=r'\\d\+' cannot be converted\. Use r'\(\?u\)\\b\\w\\w\+\\b'",
+        ),
         (
             CountVectorizer(tokenizer=str.split, token_pattern=None),
-            "tokenizer=.*, a function, cannot be converted",
+            "tokenizer=.*, a function, cannot be converted. Use what the vectorizer has of its own, or make",
         ),
         (CountVectorizer(preprocessor=str.lower), "preprocessor=.*, a function"),
         (CountVectorizer(analyzer=str.split), "analyzer=.*, a function"),
         (TfidfVectorizer(strip_accents=str.lower), "strip_accents=.*, a function"),
         (TfidfVectorizer(encoding="latin-1"), "encoding='latin-1' cannot be converted"),
         (CountVectorizer(dtype=np.int8), "dtype=<class 'numpy.int8'> cannot be converted"),
-        (HashingVectorizer(), "n_features is 1048576"),
+        (
+            HashingVectorizer(),
+            "HashingVectorizer: n_features=1048576 cannot be converted.*: refit with n_features<=65536, ",
+        ),
         (CountVectorizer(input="filename"), "input='filename' cannot be converted"),
     ],
 )
@@ -127,7 +133,10 @@ def test_a_parameter_of_a_vectorizer_without_a_counterpart_is_refused_by_name(
 
 
 def test_parameters_of_hashers_and_weights_are_refused_by_name() -> None:
-    with pytest.raises(TransformError, match="n_features=1048576 cannot be converted"):
+    with pytest.raises(
+        TransformError,
+        match=r"FeatureHasher: n_features=1048576 cannot be .*: refit with n_features<=65536, ",
+    ):
         convert(FeatureHasher(input_type="string"), WORDS)
     with pytest.raises(TransformError, match="input_type='pair' cannot be converted"):
         convert(FeatureHasher(8, input_type="pair"), WORDS)
@@ -158,6 +167,11 @@ def test_functions_whose_integers_are_not_those_of_doubles_are_refused() -> None
             TransformError, match=rf"func=numpy\.{function.__name__} of '{column}', which is INT"
         ):
             convert(fitted, NUMBERS)
+    integers = FunctionTransformer(np.reciprocal, feature_names_out="one-to-one")
+    parts = [("a", integers, ["y"]), ("b", OneHotEncoder(), ["y"])]
+    for order in (parts, parts[::-1]):  # the encoder alone tells that they are integers
+        with pytest.raises(TransformError, match=r"func=numpy\.reciprocal of '.*y', which is INT64"):
+            convert(ColumnTransformer(order).fit(NUMBERS.assign(y=NUMBERS["y"] + 1)))
     same = convert(
         FunctionTransformer(np.absolute, feature_names_out="one-to-one").fit(NUMBERS[["z"]]), NUMBERS
     )
@@ -176,10 +190,23 @@ def test_what_is_no_transformer_is_refused() -> None:
         convert({})
 
 
-def test_text_that_passes_through_is_refused() -> None:
-    fitted = ColumnTransformer([("w", "passthrough", ["w"])]).fit(WORDS)
-    with pytest.raises(TransformError, match="column 'w' is text; expected numbers"):
-        convert(fitted, WORDS)
+def test_text_that_passes_through_is_refused_with_what_to_do() -> None:
+    fill = SimpleImputer(strategy="most_frequent")
+    for fitted in (
+        ColumnTransformer([("w", "passthrough", ["w"])]).fit(WORDS),
+        ColumnTransformer([("w", fill, ["w"])]).fit(WORDS),
+    ):
+        with pytest.raises(TransformError) as refused:
+            convert(fitted, WORDS)
+        assert str(refused.value) == (
+            "scikit-learn: ColumnTransformer: column 'w' is text in the output, and features are numbers. "
+            "Encode it, as with OneHotEncoder, or drop it, and fit again."
+        )
+
+
+def test_what_leaves_no_column_is_refused() -> None:
+    with pytest.raises(TransformError, match=r"^scikit-learn: ColumnTransformer: it gives no column"):
+        convert(ColumnTransformer([("w", "drop", ["x"])]).fit(NUMBERS), NUMBERS)
 
 
 def test_a_reference_that_is_not_what_was_fitted_on_is_refused() -> None:

@@ -127,7 +127,7 @@ def test_a_vocabulary_is_in_the_order_of_its_list_its_indices_or_its_text() -> N
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: t.TextHash("x", 0), "text_hash: column 'x': n_features is 0, expected a number from 1 on"),
+        (lambda: t.TextHash("x", 0), "text_hash: column 'x': n_features is 0, expected at least 1"),
         (lambda: t.TextHash("x", True), "n_features is True"),
         (
             lambda: t.TextHash("x", 2**20),
@@ -135,23 +135,23 @@ def test_a_vocabulary_is_in_the_order_of_its_list_its_indices_or_its_text() -> N
         ),
         (
             lambda: t.TextHash("x", analyzer="words"),
-            "analyzer is 'words', expected one of 'word', 'char', 'char_wb'",
+            "analyzer is 'words', expected word, char, char_wb",
         ),
         (lambda: t.TextHash("x", analyzer=str.split), "analyzer is <method"),
         (
             lambda: t.TextHash("x", ngram_range=(2, 1)),
-            r"ngram_range is \(2, 1\), expected 1 <= least <= most <= 32",
+            r"ngram_range is \(2, 1\), expected the smaller number first",
         ),
-        (lambda: t.TextHash("x", ngram_range=(0, 1)), "ngram_range is"),
-        (lambda: t.TextHash("x", ngram_range=(1, 33)), "ngram_range is"),
-        (lambda: t.TextHash("x", ngram_range=(1.0, 2)), "expected two integers"),
-        (lambda: t.TextHash("x", ngram_range=3), "expected two integers"),
+        (lambda: t.TextHash("x", ngram_range=(0, 1)), "ngram_range is 0, expected 1 to 32"),
+        (lambda: t.TextHash("x", ngram_range=(1, 33)), "ngram_range is 33, expected 1 to 32"),
+        (lambda: t.TextHash("x", ngram_range=(1.0, 2)), "ngram_range is 1.0, expected a whole number"),
+        (lambda: t.TextHash("x", ngram_range=3), "ngram_range is 3, expected two whole numbers"),
         (lambda: t.TextHash("x", token_pattern=r"\w+"), r"token_pattern is '\\\\w\+', which is not compiled"),
         (lambda: t.TextHash("x", token_pattern=None), "token_pattern is None"),
         (lambda: t.TextHash("x", lowercase=1), "lowercase is 1, expected True or False"),
         (
             lambda: t.TextHash("x", strip_accents="latin"),
-            "strip_accents is 'latin', expected one of None, 'ascii'",
+            "strip_accents is 'latin', expected None, ascii",
         ),
         (
             lambda: t.TextHash("x", stop_words="english"),
@@ -161,14 +161,17 @@ def test_a_vocabulary_is_in_the_order_of_its_list_its_indices_or_its_text() -> N
         (lambda: t.TextHash("x", stop_words=["\ud800"]), "stop_words holds"),
         (lambda: t.TextHash("x", stop_words=7), "stop_words holds None"),
         (lambda: t.TextHash("x", stop_words=["a"], analyzer="char"), "stop_words goes with analyzer='word'"),
-        (lambda: t.TextHash("x", norm="max"), "norm is 'max', expected one of None, 'l1', 'l2'"),
+        (lambda: t.TextHash("x", norm="max"), "norm is 'max', expected None, l1, l2"),
         (lambda: t.TextHash("x", binary=None), "binary is None"),
         (lambda: t.TextHash("x", alternate_sign="no"), "alternate_sign is 'no'"),
         (
             lambda: t.TfIdf("x", min_df=0),
-            "tf_idf: column 'x': min_df is 0, expected an integer from 1 on or a float",
+            "tf_idf: column 'x': min_df is 0, expected at least 1",
         ),
-        (lambda: t.TfIdf("x", min_df=1.5), "min_df is 1.5"),
+        (
+            lambda: t.TfIdf("x", min_df=1.5),
+            "min_df is 1.5, expected a share from 0 to 1, or a number of texts",
+        ),
         (lambda: t.TfIdf("x", max_df=True), "max_df is True"),
         (lambda: t.TfIdf("x", max_df="all"), "max_df is 'all'"),
         (lambda: t.TfIdf("x", max_features=0), "max_features is 0"),

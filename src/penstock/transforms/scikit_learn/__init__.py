@@ -13,6 +13,10 @@ from penstock.transforms.scikit_learn import (
     selection,
     texts,
 )
+from penstock.transforms.scikit_learn.comparison import (
+    check_reference,
+    first_difference,
+)
 from penstock.transforms.scikit_learn.converter import (
     CONVERTERS,
     Converter,
@@ -25,6 +29,7 @@ from penstock.transforms.scikit_learn.document import document_of
 __all__ = [
     "CONVERTERS",
     "Converter",
+    "check_reference",
     "composition",
     "converter_of",
     "discretizers",
@@ -32,6 +37,7 @@ __all__ = [
     "document_of",
     "encoders",
     "expansions",
+    "first_difference",
     "functions",
     "hashers",
     "imputers",

@@ -36,7 +36,9 @@ class FittedCategories:
 def fitted_categories(fitted: Any, columns: list[str], draft: Draft) -> list[FittedCategories]:
     """Of each column. Tells the draft the columns' datatypes and strings."""
     found = []
+    draft.steps_at(columns)
     for column, categories in zip(columns, fitted.categories_, strict=True):
+        draft.check_filled(column, np.asarray(categories).tolist())
         each = FittedCategories(tuple(_value(value, draft) for value in np.asarray(categories).tolist()))
         if each.values.count(None) > 1:
             raise draft.error(

@@ -7,6 +7,19 @@ from typing import Any
 from penstock.transforms.scikit_learn.converter import CONVERTERS, Converter, converter_of
 from penstock.transforms.scikit_learn.draft import Draft
 
+_SELECT = "Use SelectKBest, or keep the columns of get_support() with a t.Select, and fit again"
+_SEARCH = "Pass its .best_estimator_"
+_INSTEAD = {
+    **dict.fromkeys(
+        ("GenericUnivariateSelect", "RFE", "RFECV", "SelectFdr", "SelectFpr", "SelectFromModel", "SelectFwe"),
+        _SELECT,
+    ),
+    **dict.fromkeys(("SelectPercentile", "SequentialFeatureSelector"), _SELECT),
+    **dict.fromkeys(
+        ("GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "RandomizedSearchCV"), _SEARCH
+    ),
+}
+
 
 def convert(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     """Adds what `fitted` does to `columns`; returns the columns of its output, in order.
@@ -29,7 +42,7 @@ def check(fitted: Any, draft: Draft) -> Converter:
     """The converter of an object that is fitted and has no parameter that is unknown here. TransformError."""
     converter = converter_of(fitted)
     if converter is None:
-        raise draft.refusal(_described(fitted))
+        raise draft.refusal(_described(fitted), _INSTEAD.get(type(fitted).__name__, ""))
     _check_parameters(converter, fitted, draft)
     _check_fitted(fitted, draft)
     return converter

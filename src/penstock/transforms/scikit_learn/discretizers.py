@@ -17,7 +17,7 @@ from penstock.transforms.scikit_learn.draft import Draft, flat
     without_effect="quantile_method random_state subsample",
 )
 def _k_bins(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
+    draft.steps_at(columns)
     if fitted.dtype is not None and np.dtype(fitted.dtype) == np.float32:
         columns = flat(draft.add("cast", columns, parameters={"datatype": "FP32"}))
     edges = [np.array(each[1:-1], np.float64) for each in fitted.bin_edges_]
@@ -52,7 +52,7 @@ def _k_bins(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _binarizer(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
+    draft.steps_at(columns)
     threshold = float(fitted.threshold)
     if all(draft.datatype(column) == "FP32" for column in columns):
         threshold = float(

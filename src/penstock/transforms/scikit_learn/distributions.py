@@ -18,9 +18,9 @@ from penstock.transforms.scikit_learn.draft import Draft, flat
     refused="ignore_implicit_zeros=True: rows are dense here",
 )
 def _quantile(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     if fitted.ignore_implicit_zeros:
         raise draft.refusal("ignore_implicit_zeros=True", "Rows are dense here: fit it without")
+    draft.steps_at(columns)  # it jumps where a quantile is that of many values
     made = draft.add(
         "quantile",
         columns,
@@ -37,7 +37,6 @@ def _quantile(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _power(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     arrays = {"lambda": np.array(fitted.lambdas_, np.float64)}
     if fitted.standardize:
         arrays |= {

@@ -1,4 +1,4 @@
-"""Draft: the saved form of features while a fitted object of scikit-learn is taken apart."""
+"""Draft: the transforms that stand for a fitted object of scikit-learn, while it is taken apart."""
 
 from __future__ import annotations
 
@@ -15,16 +15,38 @@ from penstock.transforms.strings import Strings, save_strings
 
 Parameters = Mapping[str, Any] | Callable[[list[str]], Mapping[str, Any]]
 
+_OTHER = {"None": "NaN", "NaN": "None"}
+_EXACT = {
+    "binarize",
+    "bucketize",
+    "cast",
+    "clip",
+    "hash",
+    "impute",
+    "missing_indicator",
+    "one_hot",
+    "ordinal",
+}
+
 
 class Draft:
-    """The transforms so far, as a document has them, and the columns that they leave.
+    """The transforms so far, and the columns that they leave.
 
     Columns have working names of their own; what scikit-learn calls them, document() says in the end.
     `datatypes` are those of the inputs, None where the fitted objects are to tell; `strings` what is known of
-    their text. Every transform is restored when it is added, by the checks that a bundle's goes through.
+    their text, and `missing` which of None and NaN their columns of objects have. `compared` says whether
+    there are rows to hold the features against. Every transform is restored when it is added, by the checks
+    that a bundle's goes through.
     """
 
-    def __init__(self, datatypes: Mapping[str, str | None], strings: Mapping[str, Strings]) -> None:
+    def __init__(
+        self,
+        datatypes: Mapping[str, str | None],
+        strings: Mapping[str, Strings],
+        missing: Mapping[str, frozenset[str]],
+        *,
+        compared: bool,
+    ) -> None:
         self._inputs = dict(datatypes)
         self._strings = dict(strings)
         self._known = set(strings)  # inputs whose text was seen
@@ -32,11 +54,16 @@ class Draft:
         self._text_of = dict(self._input_of)  # and those that are one's text, with missing values filled
         self._datatypes: dict[str, str] = {}  # of all others
         self._names = set(datatypes)  # that have ever been used
+        self._missing = dict(missing)
+        self._compared = compared
+        self._computed: set[str] = set()  # columns whose last bit may be another than scikit-learn's
+        self._filled: dict[
+            str, tuple[str, str]
+        ] = {}  # columns in which an imputer filled None alone, or NaN alone
         self._as_numbers: set[str] = set()
         self._read: list[str] = []
         self._path: list[str] = []
-        self._entries: list[dict[str, Any]] = []
-        self._arrays: dict[str, Array] = {}
+        self._transforms: list[Transform] = []
 
     @contextmanager
     def within(self, label: str) -> Iterator[None]:
@@ -55,6 +82,11 @@ class Draft:
         """A TransformError to raise for what has no counterpart, with what to do about it."""
         advice = "Write it as a t.Custom, or fit it into the model"
         return self.error(f"{what} cannot be converted. {instead or advice}.")
+
+    @property
+    def datatypes(self) -> dict[str, str | None]:
+        """Of the inputs: those given, and those that fitted objects told. None for all else."""
+        return dict(self._inputs)
 
     def datatype(self, column: str) -> str:
         """Of a working column; FP64 for an input of which nothing is known."""
@@ -103,6 +135,51 @@ class Draft:
             if name is not None:
                 self._as_numbers.add(name)
 
+    def fills(self, column: str, kind: str) -> None:
+        """An imputer or indicator matches None or NaN, `kind`, in a column, and not the other one.
+
+        TransformError where the reference has the other one there.
+        """
+        name = self._input_of.get(column)
+        other = _OTHER[kind]
+        if name is not None and other in self._missing.get(name, ()):
+            raise self._half_filled(name, kind)
+
+    def input_name(self, column: str) -> str:
+        """Of a working column that is an input, unchanged, that input; else its own."""
+        return self._input_of.get(column, column)
+
+    def filled(self, column: str, kind: str, source: str) -> None:
+        """An imputer has filled None or NaN, `kind`, in what people know as `source`."""
+        self._filled[column] = (kind, source)
+
+    def check_filled(self, column: str, categories: Sequence[Any]) -> None:
+        """TransformError where categories have a missing value that the imputer before left alone."""
+        if column not in self._filled:
+            return
+        kind, source = self._filled[column]
+        left = {"None" if value is None else "NaN" for value in categories if value is None or value != value}
+        if _OTHER[kind] in left:
+            raise self._half_filled(source, kind)
+
+    def _half_filled(self, column: str, kind: str) -> TransformError:
+        given, other = ("nan", "None") if kind == "NaN" else ("None", "nan")
+        return self.error(
+            f"missing_values={given} does not match {_OTHER[kind]}, which column {column!r} has, and callers "
+            f"send both as missing. Use missing_values={other} or pd.NA, or fillna before fit."
+        )
+
+    def steps_at(self, columns: Sequence[str]) -> None:
+        """A transform jumps at some values of these columns: categories, edges, thresholds.
+
+        TransformError where they are computed and there is nothing to compare the answers with.
+        """
+        if not self._compared and not self._computed.isdisjoint(columns):
+            raise self.error(
+                "behind a step that computes, the last bit of a number decides what it becomes, and there "
+                "is nothing to compare with. Give reference=, the frame that it was fitted on."
+            )
+
     def copies(self, labels: Sequence[str], wanted: Sequence[Sequence[str]]) -> list[list[str]]:
         """Columns of their own for each of several branches: for each of `wanted` its copies, in order.
 
@@ -133,12 +210,18 @@ class Draft:
         parameters: Parameters | None = None,
         learned: Mapping[str, Any] | None = None,
         arrays: Mapping[str, Array] | None = None,
+        exact: bool = False,
     ) -> list[list[str]]:
         """One more transform: the names of what it puts in the place of each of its columns.
 
+        `exact` says that it picks, fills or counts, and rounds nothing; so do all of some kinds.
+
         Where such a name is taken, the columns get other names first; `parameters` that name columns are
-        therefore a function of the names. TransformError where the transform cannot be as it is described.
+        therefore a function of the names. TransformError where the transform cannot be as it is described,
+        or a column is text and it reads numbers.
         """
+        if "BYTES" not in transform_of(kind).accepts:
+            self.numbers(columns)
         named = list(columns)
         transform, outputs = self._restored(kind, named, parameters, learned, arrays)
         if self._collide(named, outputs):
@@ -149,15 +232,20 @@ class Draft:
                 raise self.error(
                     f"{transform.step_name(columns)} makes a column whose name is taken; rename one"
                 )
-        self._enter(transform, learned or {}, arrays or {})
+        self._enter(transform)
+        computes = not (exact or kind in _EXACT) or not self._computed.isdisjoint(named)
         texts = {column: self._text_of.pop(column, None) for column in named}
         for column in named:
             self._input_of.pop(column, None)
             self._datatypes.pop(column, None)
+            self._filled.pop(column, None)
+            self._computed.discard(column)
         for column, made in zip(named, outputs, strict=True):
             for name, datatype in made:
                 self._names.add(name)
                 self._datatypes[name] = datatype
+                if computes:
+                    self._computed.add(name)
                 text = texts[column]
                 if datatype == "BYTES" and text is not None:
                     self._text_of[name] = text
@@ -167,17 +255,34 @@ class Draft:
         self, columns: Sequence[str], names: Sequence[str]
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """The document and the arrays of features that are `columns` alone, called `names`."""
-        self.numbers(columns)
+        for column in columns:
+            if self.is_text(column):
+                raise self.error(
+                    f"column {self._text_of.get(column, column)!r} is text in the output, and features are "
+                    f"numbers. Encode it, as with OneHotEncoder, or drop it, and fit again."
+                )
         select, _ = self._restored("select", list(columns), {"only": True, "names": list(names)}, None, None)
-        self._enter(select, {}, {})
+        self._enter(select)
         inputs = {name: self._inputs[name] or "FP64" for name in self._read}
         texts = [name for name, datatype in inputs.items() if datatype == "BYTES"]
         document = {
             "inputs": [list(item) for item in inputs.items()],
             "strings": save_strings({name: self._strings.get(name, Strings(False, False)) for name in texts}),
-            "transforms": self._entries,
+            "transforms": [
+                {
+                    "kind": transform.kind,
+                    "parameters": {name: to_json(value) for name, value in transform.parameters().items()},
+                    "learned": transform.learned(),
+                }
+                for transform in self._transforms
+            ],
         }
-        return document, self._arrays
+        arrays = {
+            f"{index}.{name}": array
+            for index, transform in enumerate(self._transforms)
+            for name, array in transform.arrays().items()
+        }
+        return document, arrays
 
     def _restored(
         self,
@@ -198,12 +303,16 @@ class Draft:
             saved.finish()
         except TransformError as error:
             raise self.error(str(error)) from error
+        transform.fitted = True
         return transform, [transform.outputs(column, datatypes[column]) for column in columns]
 
     def _collide(self, columns: Sequence[str], outputs: Sequence[Sequence[tuple[str, str]]]) -> bool:
-        names = [name for made in outputs for name, _ in made]
-        return len(set(names)) < len(names) or any(
-            name in self._names and name not in columns for name in names
+        """Whether a name comes twice, is that of a column elsewhere, or of another that outputs replace."""
+        names = [(name, column) for column, made in zip(columns, outputs, strict=True) for name, _ in made]
+        replaced = {column for column, made in zip(columns, outputs, strict=True) if made}
+        return len(dict(names)) < len(names) or any(
+            (name in self._names and name not in columns) or (name != column and name in replaced)
+            for name, column in names
         )
 
     def _fresh(self, wanted: str) -> str:
@@ -215,24 +324,19 @@ class Draft:
         return name
 
     def _copy(self, columns: Sequence[str], names: Sequence[str]) -> None:
-        transform = transform_of("copy")(columns=columns, names=names)  # type: ignore[call-arg]
-        self._enter(transform, {}, {})
+        self._enter(transform_of("copy")(columns=columns, names=names))  # type: ignore[call-arg]
         for column, name in zip(columns, names, strict=True):
             for known in (self._input_of, self._text_of, self._datatypes):
                 if column in known:
                     known[name] = known[column]
+            if column in self._filled:
+                self._filled[name] = self._filled[column]
+            if column in self._computed:
+                self._computed.add(name)
 
-    def _enter(self, transform: Transform, learned: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        index = len(self._entries)
+    def _enter(self, transform: Transform) -> None:
         self._read += [name for name in transform.columns if name in self._inputs and name not in self._read]
-        self._entries.append(
-            {
-                "kind": transform.kind,
-                "parameters": {name: to_json(value) for name, value in transform.parameters().items()},
-                "learned": dict(learned),
-            }
-        )
-        self._arrays |= {f"{index}.{name}": array for name, array in arrays.items()}
+        self._transforms.append(transform)
 
 
 def flat(outputs: Sequence[Sequence[str]]) -> list[str]:

@@ -17,12 +17,11 @@ from penstock.transforms.scikit_learn.draft import Draft, flat
     without_effect="order",
 )
 def _polynomial(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     bias = []
     if fitted.include_bias:
         ((one,),) = draft.copies(["bias"], [columns[:1]])
         bias = flat(draft.add("clip", [one], parameters={"lower": 1.0, "upper": 1.0}))
-    if fitted._max_degree == 0:
+    if fitted.n_output_features_ == len(bias):
         return bias
     parameters = {
         "degree": [int(fitted._min_degree), int(fitted._max_degree)],
@@ -39,7 +38,6 @@ def _polynomial(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     refused="degree=0 with extrapolation='constant' or 'linear'; degree=1 with 'linear' on several columns",
 )
 def _spline(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     beyond, degree = fitted.extrapolation, int(fitted.degree)
     if (degree == 0 and beyond in ("constant", "linear")) or (
         degree == 1 and beyond == "linear" and len(columns) > 1
@@ -48,6 +46,8 @@ def _spline(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
         raise draft.refusal(
             f"degree={degree} with extrapolation={beyond!r}", "Use a higher degree, or another extrapolation"
         )
+    if fitted.n_features_out_ == 0:  # one spline and no bias
+        return []
     knots = [spline.t for spline in fitted.bsplines_]
     parameters = {
         "knots": len(knots[0]) - 2 * degree,

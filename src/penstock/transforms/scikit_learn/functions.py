@@ -14,6 +14,9 @@ from penstock.transforms.scikit_learn.draft import Draft, flat
 _NARROW = ("BOOL", "INT8", "UINT8")
 _EXACT = ("absolute", "isfinite", "isinf", "isnan", "sign", "signbit")
 _SIGNED = ("INT8", "INT16", "INT32", "INT64")
+# Of the same value to the last bit, and those that jump.
+_KEEPS = ("absolute", "negative")
+_JUMPS = ("ceil", "floor", "isfinite", "isinf", "isnan", "rint", "sign", "signbit", "trunc")
 _FLOATING = ("FP16", "FP32", "FP64")
 
 
@@ -40,7 +43,10 @@ def _function(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
             raise draft.refusal(
                 f"func=numpy.{name} of {column!r}, which is {datatype},", "Make the column float64 before fit"
             )
-    return flat(draft.add("apply", columns, parameters={"function": name}))
+    if name in _JUMPS:
+        draft.steps_at(columns)
+    exact = name in _KEEPS or name in _JUMPS
+    return flat(draft.add("apply", columns, parameters={"function": name}, exact=exact))
 
 
 def _is_the_same(name: str, datatype: str) -> bool:

@@ -15,17 +15,13 @@ from penstock.transforms.scikit_learn.draft import Draft, flat
     "sklearn.feature_extraction.FeatureHasher",
     becomes="Hash",
     parameters="alternate_sign dtype input_type n_features",
-    refused="input_type='pair'; 'dict' behind other steps, or of anything but text; n_features above 65536, "
-    "as the default is: rows are dense here; dtype below 32 bits",
+    refused="input_type='pair'; 'dict' behind other steps, or of anything but text; n_features above 65536 "
+    "(the default is 1048576), as rows are dense here; dtype below 32 bits",
 )
 def _hasher(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     if fitted.input_type == "pair":
         raise draft.refusal("input_type='pair'", "Hash columns of text with input_type='string'")
-    if fitted.n_features > MOST_COLUMNS:
-        raise draft.refusal(
-            f"n_features={fitted.n_features}",
-            f"Rows are dense here: hash into at most {MOST_COLUMNS} columns",
-        )
+    check_width(fitted, draft)
     check_dtype(fitted, draft)
     keyed = fitted.input_type == "dict"
     for column in columns:
@@ -39,6 +35,15 @@ def _hasher(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
         "keyed": keyed,
     }
     return flat(draft.add("hash", columns, parameters=parameters))
+
+
+def check_width(fitted: Any, draft: Draft) -> None:
+    """TransformError for more columns than a dense row may have, as hashers make by default."""
+    if fitted.n_features > MOST_COLUMNS:
+        raise draft.refusal(
+            f"n_features={fitted.n_features}",
+            f"Rows are dense here: refit with n_features<={MOST_COLUMNS}, and the model behind it too",
+        )
 
 
 def check_dtype(fitted: Any, draft: Draft) -> None:

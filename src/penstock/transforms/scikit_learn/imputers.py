@@ -28,18 +28,18 @@ def _imputer(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     flagged = set(fitted.indicator_.features_.tolist()) if fitted.add_indicator else set()
     filled: dict[int, str] = {}
     flags: dict[int, str] = {}
-    for indices in _alike(fitted, kept, [_fill(fitted, index) for index in range(len(columns))]):
+    for strategy, indices in _alike(fitted, kept):
         fills = [_fill(fitted, index) for index in indices]
         texts = [fill.encode() for fill in fills if isinstance(fill, str)]
         for index in indices:
             _tell(fitted, columns[index], draft, text=bool(texts))
-        constant = fitted.strategy not in _STRATEGIES
         parameters = {
-            "strategy": "constant" if constant else fitted.strategy,
-            "fill_value": fills[0] if constant else None,
+            "strategy": strategy,
+            "fill_value": fills[0] if strategy == "constant" else None,
             "missing_value": _missing_value(fitted, text=bool(texts)),
             "indicator": bool(fitted.add_indicator),
         }
+        sources = {index: draft.input_name(columns[index]) for index in indices}
         made = draft.add(
             "impute",
             [columns[index] for index in indices],
@@ -50,6 +50,9 @@ def _imputer(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
         for index, (name, *flag) in zip(indices, made, strict=True):
             filled[index] = name
             flags |= dict.fromkeys([index] if flag else [], *flag)
+            kind = _kind(fitted)
+            if kind is not None:
+                draft.filled(name, kind, sources[index])
     empty = sorted(flagged - filled.keys())  # columns without a value leave their indicators
     flags |= dict(zip(empty, _indicators(fitted, [columns[index] for index in empty], draft), strict=True))
     return [*(filled[index] for index in kept), *(flags[index] for index in sorted(flags))]
@@ -94,12 +97,16 @@ def _indicators(fitted: Any, columns: list[str], draft: Draft, *, refuse: bool =
     return flat([outputs_of[column] for column in columns])
 
 
-def _alike(fitted: Any, kept: list[int], fills: list[float | str]) -> list[list[int]]:
-    """The columns that one Impute can take: of one kind and, where it is given, of one value to fill in."""
-    groups: dict[Any, list[int]] = {}
+def _alike(fitted: Any, kept: list[int]) -> list[tuple[str, list[int]]]:
+    """The columns that one Impute can take: of one kind and, where it is given, of one fill. Its strategy."""
+    groups: dict[Any, tuple[str, list[int]]] = {}
     for index in kept:
-        text = isinstance(fills[index], str)
-        groups.setdefault(text if fitted.strategy in _STRATEGIES else fills[index], []).append(index)
+        fill = _fill(fitted, index)
+        text = isinstance(fill, str)
+        learned = fitted.strategy in _STRATEGIES and fill != _missing_value(fitted, text=text)
+        # What means missing was not learned from a value: a column without one is filled all the same.
+        strategy = fitted.strategy if learned else "constant"
+        groups.setdefault(text if learned else (strategy, fill), (strategy, []))[1].append(index)
     return list(groups.values())
 
 
@@ -124,12 +131,22 @@ def _missing_value(fitted: Any, *, text: bool) -> float | str | None:
 
 
 def _tell(fitted: Any, column: str, draft: Draft, *, text: bool) -> None:
+    kind = _kind(fitted)
+    # The means and medians of an imputer are of numbers, as which None is read too.
+    if kind is not None and getattr(fitted, "strategy", None) not in ("mean", "median"):
+        draft.fills(column, kind)
     if text:
         word = _missing_value(fitted, text=True)
         draft.tell(column, "BYTES")
         draft.tell_strings(column, missing=word is None, empty=word == "")
     else:
         draft.numbers([column])
+
+
+def _kind(fitted: Any) -> str | None:
+    """Which of None and NaN it matches alone; None where both (pd.NA) or neither."""
+    value = fitted.missing_values
+    return "None" if value is None else "NaN" if _is_nan(value) else None
 
 
 def _is_nan(value: Any) -> bool:

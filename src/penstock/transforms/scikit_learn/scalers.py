@@ -19,7 +19,6 @@ from penstock.transforms.steps import Array
     without_effect="copy",
 )
 def _standard(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     arrays = {
         "mean": _or_else(fitted.mean_ if fitted.with_mean else None, 0.0, columns),
         "scale": _or_else(fitted.scale_ if fitted.with_std else None, 1.0, columns),
@@ -35,7 +34,6 @@ def _standard(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _robust(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     arrays = {
         "center": _or_else(fitted.center_ if fitted.with_centering else None, 0.0, columns),
         "scale": _or_else(fitted.scale_ if fitted.with_scaling else None, 1.0, columns),
@@ -56,7 +54,6 @@ def _robust(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _min_max(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     arrays = {"scale": np.array(fitted.scale_, np.float64), "offset": np.array(fitted.min_, np.float64)}
     parameters = {
         "feature_range": [float(each) for each in fitted.feature_range],
@@ -72,7 +69,6 @@ def _min_max(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _max_abs(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     parameters = {"clip": bool(getattr(fitted, "clip", False))}
     arrays = {"scale": np.array(fitted.scale_, np.float64)}
     return flat(draft.add("max_abs", columns, parameters=parameters, arrays=arrays))
@@ -85,13 +81,11 @@ def _max_abs(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     without_effect="copy",
 )
 def _normalizer(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
-    draft.numbers(columns)
     return flat(draft.add("normalize", columns, parameters={"norm": fitted.norm}))
 
 
 def scaled(columns: list[str], factors: Sequence[float] | Array, draft: Draft) -> list[str]:
     """Each column times its factor. TransformError for a factor that is not above 0."""
-    draft.numbers(columns)
     scale = np.array(factors, np.float64)
     if not (scale > 0).all():
         raise draft.refusal("a weight that is not above 0", "Use a positive one, or drop what it weighs")

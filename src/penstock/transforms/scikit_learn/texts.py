@@ -10,7 +10,7 @@ import numpy as np
 from penstock.transforms.saved import text_arrays
 from penstock.transforms.scikit_learn.converter import converts
 from penstock.transforms.scikit_learn.draft import Draft, flat
-from penstock.transforms.scikit_learn.hashers import check_dtype
+from penstock.transforms.scikit_learn.hashers import check_dtype, check_width
 from penstock.transforms.scikit_learn.scalers import scaled
 from penstock.transforms.steps import Array
 from penstock.transforms.text_tables import text_tables
@@ -31,7 +31,7 @@ _WORDS = r"(?u)\b\w\w+\b"
     becomes="TfIdf",
     parameters=f"{_ANALYSIS} binary dtype vocabulary",
     without_effect="decode_error max_df max_features min_df",
-    refused=f"{_REFUSED}; dtype below 32 bits",
+    refused=f"{_REFUSED}; dtype below 32 bits; more than 65536 terms, as rows are dense here",
 )
 def _count(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     return count_vectorizer(fitted, None, columns, draft)
@@ -42,7 +42,7 @@ def _count(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     becomes="TfIdf",
     parameters=f"{_ANALYSIS} binary dtype norm smooth_idf sublinear_tf use_idf vocabulary",
     without_effect="decode_error max_df max_features min_df",
-    refused=f"{_REFUSED}; dtype below 32 bits",
+    refused=f"{_REFUSED}; dtype below 32 bits; more than 65536 terms, as rows are dense here",
 )
 def _tf_idf(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     return count_vectorizer(fitted, fitted._tfidf, columns, draft)
@@ -53,9 +53,11 @@ def _tf_idf(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
     becomes="TextHash",
     parameters=f"{_ANALYSIS} alternate_sign binary dtype n_features norm",
     without_effect="decode_error",
-    refused=f"{_REFUSED}; dtype below 32 bits; n_features above 65536, as the default is: rows are dense",
+    refused=f"{_REFUSED}; dtype below 32 bits; n_features above 65536 (the default is 1048576), as rows "
+    "are dense here",
 )
 def _hashing(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
+    check_width(fitted, draft)
     parameters = {
         **_analysis(fitted, draft),
         "n_features": int(fitted.n_features),
@@ -64,7 +66,10 @@ def _hashing(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
         "norm": fitted.norm,
     }
     column = _text(columns, draft)
-    return flat(draft.add("text_hash", [column], parameters=parameters, arrays=_characters(fitted)))
+    made = draft.add(
+        "text_hash", [column], parameters=parameters, arrays=_characters(fitted), exact=fitted.norm is None
+    )
+    return flat(made)
 
 
 @converts(
@@ -101,7 +106,8 @@ def count_vectorizer(fitted: Any, weights: Any | None, columns: list[str], draft
         if weights.use_idf:
             arrays["0.idf"] = np.array(weights.idf_, np.float64)
     column = _text(columns, draft)
-    return flat(draft.add("tf_idf", [column], parameters=parameters, arrays=arrays))
+    counts = weights is None
+    return flat(draft.add("tf_idf", [column], parameters=parameters, arrays=arrays, exact=counts))
 
 
 def _text(columns: list[str], draft: Draft) -> str:
@@ -114,7 +120,11 @@ def _text(columns: list[str], draft: Draft) -> str:
 def _analysis(fitted: Any, draft: Draft) -> dict[str, Any]:
     for name in ("analyzer", "preprocessor", "tokenizer", "strip_accents"):
         if callable(getattr(fitted, name)):
-            raise draft.refusal(f"{name}={getattr(fitted, name)!r}, a function,")
+            raise draft.refusal(
+                f"{name}={getattr(fitted, name)!r}, a function,",
+                "Use what the vectorizer has of its own, or make what the function does a column of the "
+                "frame before fit",
+            )
     if fitted.input != "content":
         raise draft.refusal(f"input={fitted.input!r}", "Send the text itself: fit it with input='content'")
     if fitted.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
@@ -123,8 +133,8 @@ def _analysis(fitted: Any, draft: Draft) -> dict[str, Any]:
     words = fitted.analyzer == "word"
     if words and fitted.token_pattern not in (_WORDS, r"(?u)\b\w+\b", r"\b\w\w+\b", r"\b\w+\b"):
         raise draft.refusal(
-            f"token_pattern={fitted.token_pattern!r}",
-            rf"Use {_WORDS!r} or '(?u)\b\w+\b', or a character analyzer",
+            f"token_pattern=r'{fitted.token_pattern}'",
+            rf"Use r'{_WORDS}' or r'(?u)\b\w+\b', or a character analyzer",
         )
     stop_words = fitted.get_stop_words() if words else None
     return {
