@@ -175,14 +175,14 @@ class Develop(BuildExtension):
     def run(self) -> None:
         build_descriptors()
         super().run()
-        if self.inplace:
-            remove_stale_kernels()
+        package = ROOT / "src" if self.inplace else Path(self.build_lib)
+        remove_stale_kernels(package / "penstock" / "_kernels")
 
 
-def remove_stale_kernels() -> None:
+def remove_stale_kernels(folder: Path) -> None:
     """Kernels whose source is gone: all that lies in the package is loaded."""
     sources = {path.stem for path in (ROOT / "ext" / "kernels").glob("*.pyx")}
-    for built in (ROOT / "src" / "penstock" / "_kernels").glob("*.so"):
+    for built in folder.glob("*.so"):
         if built.name.partition(".")[0] not in sources:
             built.unlink()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import time
 import warnings
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from penstock.bundle.features import read_features
 from penstock.bundle.verify import verify_bundle
 from penstock.demo import flights
 from penstock.demo.flights import Departures
+from penstock.errors import PenstockError
 
 REPOSITORY = Path(".demo/repository")
 HOLDOUT = (9, 12)  # September to December: later than what any version was trained on
@@ -74,7 +76,7 @@ def prepare(repository: Path = REPOSITORY) -> Path:
     wanted += [
         ("delay_minutes", version, period, build_minutes) for version, period in MINUTES_VERSIONS.items()
     ]
-    missing = [item for item in wanted if not (repository / item[0] / item[1] / "bundle.json").exists()]
+    missing = [item for item in wanted if not _is_there(repository / item[0] / item[1])]
     if not missing:
         return repository
     print("Reading flights, weather and aircraft of 2013 ...", flush=True)
@@ -89,6 +91,17 @@ def prepare(repository: Path = REPOSITORY) -> Path:
         build(repository, version, period, training, holdout)
         print(f"{time.perf_counter() - began:.1f} s", flush=True)
     return repository
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a bundle is there that this Penstock can read; an earlier one's is built anew."""
+    try:
+        with verify_bundle(folder, keep=True) as bundle:
+            read_features(bundle)
+    except PenstockError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
 
 
 def wind_on_route(

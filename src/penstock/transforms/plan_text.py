@@ -18,7 +18,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"output: {_output(output)}"
     for number, call in enumerate(plan.calls, 1):
         yield ""
-        yield f"{number}. {_kernel(call)}, {_memory(call)}"
+        yield f"{number}. {_called(call)}, {_memory(call)}"
         yield from (f"   {line}" for line in _call_lines(plan, call))
     if plan.dropped:
         yield ""
@@ -69,8 +69,22 @@ def _call_lines(plan: Plan, call: Call) -> Iterator[str]:
         yield f"{', '.join(sources)} -> {', '.join(targets) or 'nothing: it checks the values'}"
 
 
+def _called(call: Call) -> str:
+    """Which transform's call it is, and by which kernel."""
+    if not isinstance(call.kernel, str):
+        return f"{call.name}, compiled when it is loaded"
+    if call.chains:
+        return "chain"
+    return f"{_short(call.name)} by {call.kernel}"
+
+
+def _short(name: str) -> str:
+    kind, _, columns = name.removesuffix(")").partition("(")
+    return f"{kind}({_listed(columns.split(', '), _SHOWN)})" if columns else name
+
+
 def _kernel(call: Call) -> str:
-    return call.kernel if isinstance(call.kernel, str) else f"{call.name}, compiled when it is loaded"
+    return call.kernel if isinstance(call.kernel, str) else "compiled when it is loaded"
 
 
 def _memory(call: Call) -> str:

@@ -45,7 +45,8 @@ class Power(Elementwise):
         self, columns: str | Sequence[str], method: Method = "yeo_johnson", *, standardize: bool = True
     ) -> None:
         super().__init__(columns)
-        self.method = parameters.choice(self, "method", method, get_args(Method))
+        spelt = method.replace("-", "_") if isinstance(method, str) else method  # scikit-learn has hyphens
+        self.method = parameters.choice(self, "method", spelt, get_args(Method))
         self.standardize = parameters.flag(self, "standardize", standardize)
         self._lambdas: Array = np.empty(0)
         self._scaler = Standardize(self.columns) if self.standardize else None

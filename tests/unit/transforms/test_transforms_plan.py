@@ -114,7 +114,7 @@ def test_the_plan_says_what_goes_where() -> None:
         "inputs: a FP64, c BYTES",
         "output: x FP32 [rows, 2]",
         "",
-        f"1. one_hot_text, {table} bytes of state",
+        f"1. one_hot(c) by one_hot_text, {table} bytes of state",
         "   c BYTES -> x[0] c=y",
         "",
         "2. chain, 72 bytes of state",
