@@ -42,8 +42,8 @@ XY, PLACES = ["x", "y"], ["a", "b", "c", "d"]
         (lambda: t.Quantile("x", quantiles=0), "quantiles is 0, expected 1 to 100000"),
         (lambda: t.Quantile("x", quantiles=1.5), "quantiles is 1.5, expected a whole number"),
         (
-            lambda: t.Power("x", "yeo-johnson"),
-            "power: column 'x': method is 'yeo-johnson', expected yeo_johnson",
+            lambda: t.Power("x", "yeo"),
+            "power: column 'x': method is 'yeo', expected yeo_johnson",
         ),
         (lambda: t.Power("x", standardize=0), "standardize is 0"),
         (lambda: t.Clip("x"), "clip: column 'x': neither lower nor upper is given"),
