@@ -8,6 +8,7 @@
 
 #include "executor/lightgbm_abi.h"
 #include "executor/lightgbm_text.h"
+#include "executor/matrix_model.h"
 
 namespace penstock::executor {
 namespace {
@@ -115,14 +116,12 @@ class LightgbmContext final : public Context {
 class LightgbmExecutor final : public Executor {
  public:
   LightgbmExecutor(std::unique_ptr<Booster> booster, std::int64_t values_a_row)
-      : booster_(std::move(booster)), values_a_row_(values_a_row) {
-    input_ = {"features", DataType::kFp64, {-1, booster_->columns}};
-    output_ = {"prediction", DataType::kFp64, {-1}};
-    if (values_a_row_ > 1) output_.shape.push_back(values_a_row_);
-  }
+      : booster_(std::move(booster)),
+        values_a_row_(values_a_row),
+        matrix_("a LightGBM model", DataType::kFp64, booster_->columns, values_a_row) {}
 
-  std::span<const TensorSpec> inputs() const noexcept override { return {&input_, 1}; }
-  std::span<const TensorSpec> outputs() const noexcept override { return {&output_, 1}; }
+  std::span<const TensorSpec> inputs() const noexcept override { return matrix_.inputs(); }
+  std::span<const TensorSpec> outputs() const noexcept override { return matrix_.outputs(); }
 
   std::string describe() const override { return "LightGBM, cpu"; }
 
@@ -139,7 +138,7 @@ class LightgbmExecutor final : public Executor {
   Status run(Context& context, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, Results* results) const override {
     results->release();
-    PENSTOCK_RETURN_IF_ERROR(check(inputs, wanted));
+    PENSTOCK_RETURN_IF_ERROR(matrix_.check(inputs, wanted));
     if (wanted.empty()) return Status::ok();
     const TensorView& features = inputs.front();
     try {
@@ -157,13 +156,7 @@ class LightgbmExecutor final : public Executor {
           return booster_->failure(Code::kInternal, "LightGBM");
         }
       }
-      const std::span<std::int64_t> shape = arena.uninitialised<std::int64_t>(output_.shape.size());
-      shape[0] = features.shape[0];
-      if (shape.size() > 1) shape[1] = values_a_row_;
-      const std::span<TensorView> tensors = arena.array<TensorView>(1);
-      tensors[0] = {output_.name, DataType::kFp64, shape, static_cast<std::int64_t>(prediction.size()),
-                    prediction.data()};
-      results->tensors = tensors;
+      matrix_.answer(features.shape[0], prediction, arena, results);
       return Status::ok();
     } catch (const std::bad_alloc&) {
       return {Code::kResourceExhausted, "no memory left for the model's predictions"};
@@ -171,34 +164,9 @@ class LightgbmExecutor final : public Executor {
   }
 
  private:
-  // The library is given a pointer and no length, so what it will read is checked here whatever the caller
-  // did.
-  Status check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const {
-    if (inputs.size() != 1 || wanted.size() > 1 || (wanted.size() == 1 && wanted[0] != 0)) {
-      return {Code::kInternal, "a LightGBM model takes one input and gives one output"};
-    }
-    const TensorView& features = inputs.front();
-    if (features.dtype != DataType::kFp64 && features.dtype != DataType::kFp32) {
-      return invalid_argument("'features' is " + std::string(datatype_name(features.dtype)) +
-                              ", expected FP64 or FP32");
-    }
-    if (features.shape.size() != 2 || features.shape[0] < 0 || features.shape[1] != booster_->columns ||
-        features.elements / booster_->columns != features.shape[0] ||
-        features.elements % booster_->columns != 0) {
-      std::string shape;
-      for (const std::int64_t size : features.shape) {
-        shape += (shape.empty() ? "" : ",") + std::to_string(size);
-      }
-      return invalid_argument("'features' has shape [" + shape + "], expected [-1," +
-                              std::to_string(booster_->columns) + "]");
-    }
-    return Status::ok();
-  }
-
   std::unique_ptr<const Booster> booster_;
   std::int64_t values_a_row_;
-  TensorSpec input_;
-  TensorSpec output_;
+  MatrixModel matrix_;
 };
 
 }  // namespace

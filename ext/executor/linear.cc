@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "executor/exponential.h"
+#include "executor/matrix_model.h"
 #include "executor/scores.h"
 
 namespace penstock::executor {
@@ -99,14 +100,12 @@ class LinearExecutor final : public Executor {
       : model_(std::move(model)),
         link_(link),
         features_(model_.coefficients.size() / model_.intercepts.size()),
-        kernel_(score_kernels().back()) {
-    input_ = {"features", model_.dtype, {-1, static_cast<std::int64_t>(features_)}};
-    output_ = {"prediction", DataType::kFp64, {-1}};
-    if (outputs_a_row() > 1) output_.shape.push_back(static_cast<std::int64_t>(outputs_a_row()));
-  }
+        kernel_(score_kernels().back()),
+        matrix_("a linear model", model_.dtype, static_cast<std::int64_t>(features_),
+                static_cast<std::int64_t>(outputs_a_row())) {}
 
-  std::span<const TensorSpec> inputs() const noexcept override { return {&input_, 1}; }
-  std::span<const TensorSpec> outputs() const noexcept override { return {&output_, 1}; }
+  std::span<const TensorSpec> inputs() const noexcept override { return matrix_.inputs(); }
+  std::span<const TensorSpec> outputs() const noexcept override { return matrix_.outputs(); }
 
   std::string describe() const override { return "linear, cpu, " + std::string(kernel_.name); }
 
@@ -118,7 +117,7 @@ class LinearExecutor final : public Executor {
   Status run(Context&, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, Results* results) const override {
     results->release();
-    PENSTOCK_RETURN_IF_ERROR(check(inputs, wanted));
+    PENSTOCK_RETURN_IF_ERROR(matrix_.check(inputs, wanted));
     if (wanted.empty()) return Status::ok();
     const TensorView& features = inputs.front();
     try {
@@ -135,13 +134,7 @@ class LinearExecutor final : public Executor {
       for (double& value : prediction) {
         if (value != value) value = std::numeric_limits<double>::quiet_NaN();
       }
-      const std::span<std::int64_t> shape = arena.uninitialised<std::int64_t>(output_.shape.size());
-      shape[0] = features.shape[0];
-      if (shape.size() > 1) shape[1] = output_.shape[1];
-      const std::span<TensorView> tensors = arena.array<TensorView>(1);
-      tensors[0] = {output_.name, DataType::kFp64, shape, static_cast<std::int64_t>(prediction.size()),
-                    prediction.data()};
-      results->tensors = tensors;
+      matrix_.answer(features.shape[0], prediction, arena, results);
       return Status::ok();
     } catch (const std::bad_alloc&) {
       return {Code::kResourceExhausted, "no memory left for the model's predictions"};
@@ -150,28 +143,6 @@ class LinearExecutor final : public Executor {
 
  private:
   std::size_t outputs_a_row() const noexcept { return model_.intercepts.size(); }
-
-  Status check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const {
-    if (inputs.size() != 1 || wanted.size() > 1 || (wanted.size() == 1 && wanted[0] != 0)) {
-      return {Code::kInternal, "a linear model takes one input and gives one output"};
-    }
-    const TensorView& features = inputs.front();
-    if (features.dtype != DataType::kFp64 && features.dtype != DataType::kFp32) {
-      return invalid_argument("'features' is " + std::string(datatype_name(features.dtype)) +
-                              ", expected FP64 or FP32");
-    }
-    const auto width = static_cast<std::int64_t>(features_);
-    if (features.shape.size() != 2 || features.shape[0] < 0 || features.shape[1] != width ||
-        features.elements / width != features.shape[0] || features.elements % width != 0) {
-      std::string shape;
-      for (const std::int64_t size : features.shape) {
-        shape += (shape.empty() ? "" : ",") + std::to_string(size);
-      }
-      return invalid_argument("'features' has shape [" + shape + "], expected [-1," + std::to_string(width) +
-                              "]");
-    }
-    return Status::ok();
-  }
 
   void apply_link(std::span<double> scores) const noexcept {
     switch (link_) {
@@ -200,8 +171,7 @@ class LinearExecutor final : public Executor {
   Link link_;
   std::size_t features_;
   ScoreKernel kernel_;
-  TensorSpec input_;
-  TensorSpec output_;
+  MatrixModel matrix_;
 };
 
 }  // namespace

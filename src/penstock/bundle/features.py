@@ -134,11 +134,11 @@ def assemble(
     Before a linear model, one-hot columns are folded into its coefficients. `options` are of the model's
     kind; `inputs` and errors as for plan_of.
     """
-    executor = models.load_executor(kind, path, options)
+    model = linear.read(path) if kind == linear.KIND else None
+    executor = models.load_executor(kind, path, options) if model is None else model.executor(options)
     plan = plan_of(kind, executor, features, inputs)
-    if plan is None or kind != linear.KIND or plan.outputs[0].datatype != "FP64":
+    if plan is None or model is None or plan.outputs[0].datatype != "FP64":
         return executor, plan
-    model = linear.read(path)
     folded, coefficients = fold(plan, model.coefficients)
     return (executor, plan) if folded is plan else (model.executor(options, coefficients), folded)
 

@@ -13,13 +13,19 @@ from penstock.frames import DATATYPES, Column, Columns, as_datatype, check_times
 from penstock.instants import Times
 from penstock.transforms.base import INTEGER, Transform
 from penstock.transforms.custom import Custom
+from penstock.transforms.document import (
+    read_inputs,
+    read_object,
+    read_transform,
+    write_arrays,
+    write_document,
+)
 from penstock.transforms.layout import Layout
 from penstock.transforms.plan import Output, Plan, check_matrix
 from penstock.transforms.planner import make_plan
-from penstock.transforms.registry import transform_of
-from penstock.transforms.saved import Saved, from_json, to_json
+from penstock.transforms.saved import Saved
 from penstock.transforms.steps import Alias, Item, Map
-from penstock.transforms.strings import Strings, as_sent_strings, restore_strings, save_strings, strings_of
+from penstock.transforms.strings import Strings, as_sent_strings, restore_strings, strings_of
 
 if TYPE_CHECKING:
     from penstock._core import Program
@@ -46,14 +52,14 @@ class Features:
                 raise TransformError(f"features: item {index} is {transform!r}, expected a transform")
         self.transforms: tuple[Transform, ...] = tuple(copy.deepcopy(given))
         self._layout: Layout | None = None
-        self._inputs: tuple[tuple[str, str], ...] = ()
         self._strings: dict[str, Strings] = {}
         self._items: list[Item] | None = None
+        self._plans: dict[tuple[str, str], Plan] = {}
         self._programs: dict[str, Program] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled programs are made again where they are needed.
-        return self.__dict__ | {"_programs": {}, "_items": None}
+        # What follows from the transforms is made again where it is needed.
+        return self.__dict__ | {"_items": None, "_plans": {}, "_programs": {}}
 
     def __repr__(self) -> str:
         return f"Features([{', '.join(map(repr, self.transforms))}])"
@@ -132,8 +138,8 @@ class Features:
             values |= made
         _check_features(layout)
         self.transforms, self._layout, self._strings = transforms, layout, strings
-        self._items, self._programs = None, {}
-        self._inputs = self.plan().inputs
+        self._items, self._plans, self._programs = None, {}, {}
+        self.plan()
         return values
 
     def transform(
@@ -194,8 +200,7 @@ class Features:
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Name and datatype of each column that the features depend on, in order of first mention."""
-        self._fitted_layout()
-        return list(self._inputs)
+        return list(self.plan().inputs)
 
     @property
     def times(self) -> dict[str, Times]:
@@ -226,32 +231,19 @@ class Features:
         """What program() runs, step by step."""
         check_matrix(dtype)
         layout = self._fitted_layout()
-        matrix = Output(output, dtype, tuple(layout.columns))
-        return make_plan(list(layout.inputs.items()), self._asked(), [matrix])
+        if (output, dtype) not in self._plans:
+            matrix = Output(output, dtype, tuple(layout.columns))
+            self._plans[output, dtype] = make_plan(list(layout.inputs.items()), self._asked(), [matrix])
+        return self._plans[output, dtype]
 
     def document(self) -> dict[str, Any]:
         """The inputs, `strings` and, of each transform, its kind, parameters and what it learned; as JSON."""
-        return {
-            "inputs": [list(item) for item in self._fitted_layout().inputs.items()],
-            "strings": save_strings(self._strings),
-            "transforms": [
-                {
-                    "kind": transform.kind,
-                    "parameters": {name: to_json(value) for name, value in transform.parameters().items()},
-                    "learned": transform.learned(),
-                }
-                for transform in self.transforms
-            ],
-        }
+        return write_document(self._fitted_layout().inputs, self._strings, self.transforms)
 
     def arrays(self) -> dict[str, Array]:
         """The arrays that the transforms learned, by the transform's index and the array's name: `0.mean`."""
         self._fitted_layout()
-        return {
-            f"{index}.{name}": array
-            for index, transform in enumerate(self.transforms)
-            for name, array in transform.arrays().items()
-        }
+        return write_arrays(self.transforms)
 
     @staticmethod
     def from_scikit_learn(fitted: object, reference: object | None = None) -> Features:
@@ -284,8 +276,8 @@ class Features:
         Nothing of the document is run here. Where it has a Custom transform, the program is RefusedError
         unless `allow_custom`, for that is code of whoever wrote the document.
         """
-        body = _object(document, {"inputs", "strings", "transforms"}, "the document")
-        layout = Layout(_saved_inputs(body["inputs"]))
+        body = read_object(document, {"inputs", "strings", "transforms"}, "the document")
+        layout = Layout(read_inputs(body["inputs"]))
         items = body["transforms"]
         if not isinstance(items, list) or not items:
             raise TransformError(
@@ -297,8 +289,8 @@ class Features:
             of_each.setdefault(prefix, {})[own or name] = array
         transforms = []
         for index, item in enumerate(items):
-            entry = _object(item, {"kind", "parameters", "learned"}, f"transform {index}")
-            transform = _made(entry, index)
+            entry = read_object(item, {"kind", "parameters", "learned"}, f"transform {index}")
+            transform = read_transform(entry, index)
             datatypes = layout.read(transform)
             transform.check_datatypes(datatypes)
             own_arrays = of_each.pop(str(index), {})
@@ -320,7 +312,7 @@ class Features:
         features = Features(transforms)
         features._layout = layout
         features._strings = restore_strings(body["strings"], layout.inputs)
-        features._inputs = features.plan().inputs
+        features.plan()  # what cannot be planned is refused here
         return features
 
     def _fitted_layout(self) -> Layout:
@@ -416,36 +408,3 @@ def _check_features(layout: Layout) -> None:
 def _listed(columns: Columns) -> str:
     names = [repr(name) for name in columns]
     return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "no columns"
-
-
-def _object(value: Any, keys: set[str], what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or value.keys() != keys:
-        raise TransformError(f"saved features: {what} is no object of {', '.join(sorted(keys))}")
-    return value
-
-
-def _saved_inputs(value: Any) -> dict[str, str]:
-    if not isinstance(value, list):
-        raise TransformError(f"saved features: 'inputs' is {value!r}, expected a list")
-    found = {}
-    for pair in value:
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(item, str) for item in pair)):
-            raise TransformError(f"saved features: the input {pair!r} is no pair of name and datatype")
-        name, datatype = pair
-        if datatype not in DATATYPES and datatype != "BYTES":
-            raise TransformError(f"saved features: input {name!r} has the unknown datatype {datatype!r}")
-        if name in found:
-            raise TransformError(f"saved features: input {name!r} occurs twice")
-        found[name] = datatype
-    return found
-
-
-def _made(entry: Mapping[str, Any], index: int) -> Transform:
-    kind = transform_of(entry["kind"])
-    parameters = entry["parameters"]
-    if not isinstance(parameters, dict):
-        raise TransformError(f"saved features: the parameters of transform {index} are no object")
-    try:
-        return kind(**{name: from_json(value) for name, value in parameters.items()})
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise TransformError(f"saved features: transform {index} ({kind.kind}): {error}") from error

@@ -12,11 +12,10 @@ from penstock.transforms import parameters
 from penstock.transforms.base import INTEGER, Transform
 from penstock.transforms.registry import register
 from penstock.transforms.saved import text_arrays
-from penstock.transforms.steps import Block, Step, singles
+from penstock.transforms.steps import MOST_WIDTH, Block, Step, singles
 
 Combine = Literal["sum", "cross"]
 # Rows are dense.
-MOST_COLUMNS = 65_536
 
 
 @register
@@ -60,7 +59,7 @@ class Hash(Transform):
         parameters.choice(self, "output", output, ("columns", "index"))
         if combine is not None:
             parameters.choice(self, "combine", combine, ("sum", "cross"))
-        most = MOST_COLUMNS if output == "columns" else 2**31 - 1
+        most = MOST_WIDTH if output == "columns" else 2**31 - 1
         self.buckets = parameters.count(self, "buckets", buckets, 1, most)
         self.signed = parameters.flag(self, "signed", signed)
         self.output = output

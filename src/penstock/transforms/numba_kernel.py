@@ -149,8 +149,8 @@ def _kernel(compiled: Any, inputs: int, parts: Sequence[str]) -> Callable[..., A
 
 
 def _integer_of(number: Any) -> int:
-    """What `int` means to a custom transform."""
-    raise NotImplementedError("only in compiled code")
+    """What `int` means to a custom transform; compiled, by the overload below."""
+    return int(number)
 
 
 @overload(_integer_of)  # type: ignore[untyped-decorator]

@@ -13,6 +13,9 @@ Array = np.ndarray[Any, Any]
 Kernel = str | Callable[[], int]
 
 
+MOST_WIDTH = 65_536  # columns that may come of one: rows are dense
+
+
 @dataclass(frozen=True)
 class Block:
     """Columns that a kernel writes side by side: one penstock_column whose width is the number of names.

@@ -28,7 +28,6 @@ _NORMS: tuple[Norm | None, ...] = (None, *get_args(Norm))  # in the order of ext
 _STRIP_ACCENTS: tuple[StripAccents | None, ...] = (None, *get_args(StripAccents))
 
 TOKEN_PATTERN = r"(?u)\b\w\w+\b"
-MOST_COLUMNS = 65536  # of one text: the rows are dense
 _SHORTEST_WORDS = {r"\b\w\w+\b": 2, r"\b\w+\b": 1}  # characters, by pattern
 _LONGEST_GRAM = 32  # as in ext/kernels/text_grams.pxd, and so is the next one
 _PIECE_BYTES = 256

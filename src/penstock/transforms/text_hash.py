@@ -7,8 +7,8 @@ from typing import Any
 
 from penstock.transforms import parameters
 from penstock.transforms.registry import register
-from penstock.transforms.steps import Block, Step
-from penstock.transforms.text_grams import MOST_COLUMNS, TOKEN_PATTERN, Analyzer, Norm, TextGrams
+from penstock.transforms.steps import MOST_WIDTH, Block, Step
+from penstock.transforms.text_grams import TOKEN_PATTERN, Analyzer, Norm, TextGrams
 from penstock.transforms.text_tables import StripAccents
 
 
@@ -63,9 +63,9 @@ class TextHash(TextGrams):
             norm=norm,
         )
         self.n_features = parameters.count(self, "n_features", n_features, 1)
-        if self.n_features > MOST_COLUMNS:
+        if self.n_features > MOST_WIDTH:
             raise self.error(
-                f"n_features is {n_features}, and rows are dense: at most {MOST_COLUMNS} are taken; hash "
+                f"n_features is {n_features}, and rows are dense: at most {MOST_WIDTH} are taken; hash "
                 "into fewer, or use TfIdf with max_features",
                 self.columns[0],
             )

@@ -14,8 +14,8 @@ from penstock.frames import Column
 from penstock.transforms import parameters
 from penstock.transforms.registry import register
 from penstock.transforms.saved import Saved, text_arrays
-from penstock.transforms.steps import Array, Block, Step
-from penstock.transforms.text_grams import MOST_COLUMNS, TOKEN_PATTERN, Analyzer, Norm, TextGrams, is_unicode
+from penstock.transforms.steps import MOST_WIDTH, Array, Block, Step
+from penstock.transforms.text_grams import TOKEN_PATTERN, Analyzer, Norm, TextGrams, is_unicode
 from penstock.transforms.text_tables import StripAccents
 
 Vocabulary = Mapping[str, int] | Collection[str]
@@ -126,9 +126,9 @@ class TfIdf(TextGrams):
         return terms
 
     def _check_terms(self, column: str, terms: Sequence[str]) -> None:
-        if len(terms) > MOST_COLUMNS:
+        if len(terms) > MOST_WIDTH:
             raise self.error(
-                f"there are {len(terms)} terms, and rows are dense: at most {MOST_COLUMNS} are taken; keep "
+                f"there are {len(terms)} terms, and rows are dense: at most {MOST_WIDTH} are taken; keep "
                 "the most frequent with max_features, or drop the rare with min_df",
                 column,
             )
@@ -240,7 +240,7 @@ class TfIdf(TextGrams):
                 raise saved.error(f"the terms of column {column!r} are not those of its vocabulary")
             if self.vocabulary is None and any(a >= b for a, b in pairwise(terms)):
                 raise saved.error(f"the terms of column {column!r} are not in ascending order")
-            limit = MOST_COLUMNS if self.max_features is None else min(self.max_features, MOST_COLUMNS)
+            limit = MOST_WIDTH if self.max_features is None else min(self.max_features, MOST_WIDTH)
             if not 1 <= len(terms) <= limit:
                 raise saved.error(f"column {column!r} has {len(terms)} terms, expected 1 to {limit}")
             self._terms[column] = terms

@@ -37,7 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def program(tmp_path: Path, scale: float = 2.0) -> subprocess.Popen[str]:
     source = tmp_path / f"program{scale}.py"
-    source.write_text(PROGRAM.format(scale=scale))
+    if not source.exists():  # written anew, it would be empty to a process that just starts
+        source.write_text(PROGRAM.format(scale=scale))
     return subprocess.Popen(
         [sys.executable, str(source)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

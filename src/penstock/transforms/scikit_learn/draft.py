@@ -8,10 +8,11 @@ from typing import Any
 
 from penstock.errors import TransformError
 from penstock.transforms.base import Transform
+from penstock.transforms.document import write_arrays, write_document
 from penstock.transforms.registry import transform_of
-from penstock.transforms.saved import Saved, to_json
+from penstock.transforms.saved import Saved
 from penstock.transforms.steps import Array
-from penstock.transforms.strings import Strings, save_strings
+from penstock.transforms.strings import Strings
 
 Parameters = Mapping[str, Any] | Callable[[list[str]], Mapping[str, Any]]
 
@@ -265,24 +266,8 @@ class Draft:
         self._enter(select)
         inputs = {name: self._inputs[name] or "FP64" for name in self._read}
         texts = [name for name, datatype in inputs.items() if datatype == "BYTES"]
-        document = {
-            "inputs": [list(item) for item in inputs.items()],
-            "strings": save_strings({name: self._strings.get(name, Strings(False, False)) for name in texts}),
-            "transforms": [
-                {
-                    "kind": transform.kind,
-                    "parameters": {name: to_json(value) for name, value in transform.parameters().items()},
-                    "learned": transform.learned(),
-                }
-                for transform in self._transforms
-            ],
-        }
-        arrays = {
-            f"{index}.{name}": array
-            for index, transform in enumerate(self._transforms)
-            for name, array in transform.arrays().items()
-        }
-        return document, arrays
+        strings = {name: self._strings.get(name, Strings(False, False)) for name in texts}
+        return write_document(inputs, strings, self._transforms), write_arrays(self._transforms)
 
     def _restored(
         self,

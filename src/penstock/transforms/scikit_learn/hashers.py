@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from penstock.transforms.hash import MOST_COLUMNS
 from penstock.transforms.scikit_learn.converter import converts
 from penstock.transforms.scikit_learn.draft import Draft, flat
+from penstock.transforms.steps import MOST_WIDTH
 
 
 @converts(
@@ -39,10 +39,10 @@ def _hasher(fitted: Any, columns: list[str], draft: Draft) -> list[str]:
 
 def check_width(fitted: Any, draft: Draft) -> None:
     """TransformError for more columns than a dense row may have, as hashers make by default."""
-    if fitted.n_features > MOST_COLUMNS:
+    if fitted.n_features > MOST_WIDTH:
         raise draft.refusal(
             f"n_features={fitted.n_features}",
-            f"Rows are dense here: refit with n_features<={MOST_COLUMNS}, and the model behind it too",
+            f"Rows are dense here: refit with n_features<={MOST_WIDTH}, and the model behind it too",
         )
 
 
