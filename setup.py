@@ -47,9 +47,12 @@ def variant() -> str:
     return (SANITIZE.replace(",", "-") or "release") + ("-debug" if DEBUG else "")
 
 
-def core_sources() -> list[str]:
-    rooms = ("base", "codec", "transform", "executor", "route", "stats", "engine", "net")
+def sources(*rooms: str) -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for room in rooms for p in (ROOT / "ext" / room).glob("*.cc"))
+
+
+def core_sources() -> list[str]:
+    return sources("base", "codec", "transform", "executor", "route", "stats", "engine", "net")
 
 
 def extensions() -> list[Extension]:
@@ -59,7 +62,14 @@ def extensions() -> list[Extension]:
             ["ext/bindings/_core.pyx", *core_sources()],
             language="c++",
             libraries=["nghttp2", "dl"],
-        )
+        ),
+        # On its own: who serves does not load what makes load.
+        Extension(
+            "penstock._loadgen",
+            ["ext/bindings/_loadgen.pyx", *sources("base", "loadgen")],
+            language="c++",
+            libraries=["nghttp2"],
+        ),
     ]
     for kernel in sorted((ROOT / "ext" / "kernels").glob("*.pyx")):
         if kernel.stem.endswith("_avx2") and platform.machine() != "x86_64":

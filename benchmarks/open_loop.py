@@ -1,29 +1,22 @@
-"""Drives the open-loop load generator of load/: an even rate on its own clock, and every answer checked."""
+"""One request at an even rate on the load generator's clock: every answer checked, every request traced."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from process import SERVICE, on_core
-
-ROOT = Path(__file__).resolve().parents[1]
-# How long a run may take beyond its time: the generator itself waits 5 s for the last answers.
-GRACE_SECONDS = 20.0
+from penstock.bench import Body, Load, Result, measure
+from penstock.errors import PenstockError
+from process import SERVICE
 
 
 class GeneratorError(Exception):
-    """The generator cannot be built, or ended without figures."""
+    """The load cannot be made as it was asked for, or ended without figures."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +31,9 @@ class Trace:
     latency: NDArray[np.int64]
 
     @staticmethod
-    def of(rows: Iterable[Sequence[int]]) -> Trace:
+    def of(rows: Sequence[Sequence[int]] | NDArray[np.int64]) -> Trace:
         """Rows of due, late, latency."""
-        table = np.array(list(rows), np.int64).reshape(-1, 3)
+        table = np.asarray(rows, np.int64).reshape(-1, 3)
         return Trace(*table[np.argsort(table[:, 0], kind="stable")].T)
 
     def span(self, began: int, ended: int) -> slice:
@@ -64,24 +57,13 @@ class Outcome:
     failed: Counter[str] = field(default_factory=Counter)  # by reason
     trace: Trace = field(default_factory=lambda: Trace.of([]))  # of all that ended, failed or not
 
-    def fill(self, report: dict[str, Any]) -> None:
-        """Takes what the generator prints."""
-        self.requests, self.seconds = report["requests"], report["seconds"]
-        self.answers, self.failed = report["answers"], Counter(report["failed"])
-        self.trace = Trace.of(report["trace_ns"])
-
-
-def build() -> Path:
-    """The generator's program, made anew where its source changed."""
-    done = subprocess.run(
-        ["make", "--no-print-directory", "-s", "-C", str(ROOT / "benchmarks" / "load")],
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
-    )
-    if done.returncode:
-        raise GeneratorError(f"the load generator could not be built:\n{done.stdout}{done.stderr}")
-    return ROOT / "build" / "release" / "load" / "open-loop"
+    def fill(self, result: Result) -> None:
+        """Takes what a run measured."""
+        self.requests, self.seconds = result.requests, result.seconds
+        self.answers = list(result.answers[0])
+        self.failed = Counter({failure.label: failure.count for failure in result.failures})
+        assert result.times is not None
+        self.trace = Trace.of(result.times)
 
 
 class OpenLoop:
@@ -92,27 +74,37 @@ class OpenLoop:
         target: str,
         request: bytes,
         answers: Iterable[bytes],
-        directory: Path,
         *,
         rate: float,
         connections: int = 8,
         core: int | None = None,
         method: str = SERVICE + "ModelInfer",
     ) -> None:
-        """`request` and `answers` are serialized messages; they are written to files in `directory`."""
-        self._command = [*on_core(core), str(build()), "--target", target, "--path", method]
-        self._command += ["--rate", f"{rate:g}", "--connections", str(connections), "--trace"]
-        for option, name, messages in (("--request", "request", [request]), ("--answer", "answer", answers)):
-            for index, message in enumerate(messages):
-                path = directory / f"{name}-{index}.bin"
-                path.write_bytes(message)
-                self._command += [option, str(path)]
+        """`request` and `answers` are serialized messages. GeneratorError for a load that cannot be."""
+        self._target = target
+        self._body = Body(request, tuple(answers))
+        if not self._body.answers:
+            raise GeneratorError("answers: the messages that are right are needed")
+        try:
+            self._load = Load(
+                rate=rate,
+                schedule="even",
+                connections=connections,
+                cores=() if core is None else (core,),
+                warmup=0.0,
+                method=method,
+                trace=True,
+            )
+        except PenstockError as error:
+            raise GeneratorError(str(error)) from error
 
     def run(self, seconds: float) -> Outcome:
         """The load for so long. GeneratorError."""
         outcome = Outcome()
-        with self._started(["--seconds", f"{seconds:g}"]) as process:
-            outcome.fill(_report(process, seconds + GRACE_SECONDS))
+        try:
+            outcome.fill(measure(self._target, self._body, replace(self._load, seconds=seconds)))
+        except PenstockError as error:
+            raise GeneratorError(str(error)) from error
         return outcome
 
     @contextmanager
@@ -122,33 +114,14 @@ class OpenLoop:
         The block begins when the connections stand; the first request is due 50 ms later.
         """
         outcome = Outcome()
-        with self._started([]) as process:
+        try:
+            running = replace(self._load, seconds=0.0).start(self._target, self._body)
+        except PenstockError as error:
+            raise GeneratorError(str(error)) from error
+        with running:
             yield outcome
-            outcome.fill(_report(process, GRACE_SECONDS))
-
-    @contextmanager
-    def _started(self, options: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            [*self._command, *options], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        ) as process:
+            running.stop()
             try:
-                assert process.stdout is not None
-                if process.stdout.readline() != "connected\n":
-                    _report(process, GRACE_SECONDS)  # says what went wrong
-                    raise GeneratorError("the load generator ended before it had begun")
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.kill()
-
-
-def _report(process: subprocess.Popen[str], timeout: float) -> Any:
-    """Closes its input, which ends one without a time of its own, and reads what it prints at the end."""
-    try:
-        output, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise GeneratorError(f"the load generator did not end within {timeout:g} s") from None
-    if process.returncode:
-        raise GeneratorError(f"the load generator ended with {process.returncode}: {errors.strip()}")
-    return json.loads(output)
+                outcome.fill(running.finish())
+            except PenstockError as error:
+                raise GeneratorError(str(error)) from error

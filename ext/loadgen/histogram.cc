@@ -1,16 +1,24 @@
-#include "load/histogram.h"
+#include "loadgen/histogram.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
-namespace penstock::load {
+namespace penstock::loadgen {
 
 void Histogram::add(std::int64_t ns) noexcept {
   const std::int64_t value = std::max<std::int64_t>(ns, 0);
   ++counts_[index_of(static_cast<std::uint64_t>(value))];
   ++count_;
   max_ = std::max(max_, value);
+  sum_ += static_cast<double>(value);
+}
+
+void Histogram::merge(const Histogram& other) noexcept {
+  for (std::size_t index = 0; index < counts_.size(); ++index) counts_[index] += other.counts_[index];
+  count_ += other.count_;
+  max_ = std::max(max_, other.max_);
+  sum_ += other.sum_;
 }
 
 std::int64_t Histogram::quantile(double quantile) const noexcept {
@@ -36,4 +44,4 @@ std::int64_t Histogram::upper_bound(std::size_t index) noexcept {
   return static_cast<std::int64_t>(((mantissa + 1) << shift) - 1);
 }
 
-}  // namespace penstock::load
+}  // namespace penstock::loadgen

@@ -1,0 +1,2 @@
+#define PENSTOCK_ALLOCATIONS_IMPLEMENT
+#include "allocations.h"

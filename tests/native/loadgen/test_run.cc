@@ -1,0 +1,262 @@
+// Whole runs, on threads and sockets, against nghttp2's server side.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "loadgen/run.h"
+#include "tcp_peer.h"
+
+using namespace penstock;
+using namespace penstock::loadgen;
+using namespace penstock::loadgen::testing;
+
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+
+Plan plan_for(const TcpPeer& peer) {
+  Plan plan;
+  plan.endpoint = {"127.0.0.1", peer.port(), ""};
+  plan.headers = {
+      {":method", "POST"}, {":scheme", "http"}, {":path", "/test/Echo"}, {":authority", "localhost"}};
+  for (const char* message : {"one", "two", "three"})
+    plan.bodies.push_back({framed(message), {framed(message)}});
+  plan.connections = 3;
+  plan.duration_ns = 200 * kMs;
+  return plan;
+}
+
+void echo(Peer& peer, const Asked& asked) { peer.answer(asked.stream, {.body = asked.body}); }
+
+void finish(Run& run) {
+  REQUIRE(run.start().is_ok());
+  REQUIRE(run.wait(30'000 * kMs));
+  REQUIRE(run.status().is_ok());
+}
+
+std::map<Failure, std::uint64_t> failures(const Run& run) {
+  std::map<Failure, std::uint64_t> out;
+  for (const FailureCount& each : run.outcome().failures()) out[each.failure] += each.count;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "an open loop sends what the schedule says, counts what is due after the warm-up, and traces each") {
+  std::atomic<int> asked{0};
+  TcpPeer peer([&](Peer& to, const Asked& each) {
+    ++asked;
+    echo(to, each);
+  });
+  for (const unsigned threads : {1U, 3U}) {
+    asked = 0;
+    Plan plan = plan_for(peer);
+    plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    plan.threads = threads;
+    plan.warmup_ns = 100 * kMs;
+    plan.trace = true;
+    Run run(plan);
+    finish(run);
+    CHECK(asked == 300);
+    CHECK(run.sent() == 300);
+    CHECK(run.answered() == 300);
+    CHECK(run.requests() == 200);
+    CHECK(run.measured_ns() == 200 * kMs);
+    CHECK(failures(run).empty());
+    CHECK(run.outcome().latency().count() == 200);
+    CHECK(run.outcome().late().count() == 200);
+    CHECK(run.outcome().trace().size() == 200);
+    std::uint64_t answered = 0;
+    for (const auto& counts : run.outcome().answers()) {
+      CHECK(counts[0] >= 60);  // in turns
+      answered += counts[0];
+    }
+    CHECK(answered == 200);
+    for (const Times& times : run.outcome().trace()) {
+      CHECK(times.late_ns >= 0);
+      CHECK(times.latency_ns >= times.late_ns);
+    }
+  }
+}
+
+TEST_CASE("a closed loop has all of its streams under way, and no more") {
+  std::vector<std::int32_t> held;
+  std::size_t most = 0;
+  TcpPeer peer([&](Peer& to, const Asked& asked) {
+    held.push_back(asked.stream);
+    most = std::max(most, held.size());
+    if (held.size() < 4) return;
+    for (const std::int32_t stream : held) to.answer(stream, {.body = framed("done")});
+    held.clear();
+  });
+  Plan plan = plan_for(peer);
+  plan.bodies = {{framed("one"), {framed("done")}}};
+  plan.connections = 1;
+  plan.closed.streams = 4;
+  plan.warmup_ns = 50 * kMs;
+  plan.patience_ns = 100 * kMs;
+  Run run(plan);
+  finish(run);
+  CHECK(most == 4);
+  CHECK(run.requests() > 200);
+  const std::uint64_t answered = run.outcome().latency().count();
+  CHECK(answered + 4 >= run.requests());  // fewer than four may be held for good
+  CHECK(run.outcome().late().count() == 0);
+}
+
+TEST_CASE("a stall shows in every request that was due in it") {
+  std::atomic<int> seen{0};
+  TcpPeer peer([&](Peer& to, const Asked& asked) {
+    if (++seen == 100) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    echo(to, asked);
+  });
+  Plan plan = plan_for(peer);
+  plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+  plan.duration_ns = 1000 * kMs;
+  Run run(plan);
+  finish(run);
+  CHECK(run.outcome().latency().count() == 500);
+  CHECK(run.outcome().latency().max() >= 300 * kMs);
+  std::uint64_t slow = 0;
+  run.outcome().latency().for_each(
+      [&](std::int64_t bound, std::uint64_t count) { slow += bound > 150 * kMs ? count : 0; });
+  CHECK(slow >= 70);  // 150 came in the 300 ms, half of them waited for more than half of it
+}
+
+TEST_CASE("each failure is counted by its kind") {
+  TcpPeer peer([](Peer& to, const Asked& asked) {
+    if (asked.body == framed("one"))
+      to.answer(asked.stream, {.body = "", .grpc_status = "8", .grpc_message = "full"});
+    if (asked.body == framed("two")) to.answer(asked.stream, {.body = framed("other")});
+    if (asked.body == framed("three")) to.answer(asked.stream, {.body = asked.body, .http_status = "503"});
+  });
+  Plan plan = plan_for(peer);
+  plan.bodies.push_back({framed("never"), {}});
+  plan.open = OpenLoop{.rate = 400, .arrivals = Arrivals::kEven};
+  plan.duration_ns = 100 * kMs;
+  plan.patience_ns = 200 * kMs;
+  Run run(plan);
+  finish(run);
+  CHECK(run.requests() == 40);
+  CHECK(failures(run) == std::map<Failure, std::uint64_t>{{Failure::kGrpcStatus, 10},
+                                                          {Failure::kOtherAnswer, 10},
+                                                          {Failure::kHttpStatus, 10},
+                                                          {Failure::kUnanswered, 10}});
+  for (const FailureCount& each : run.outcome().failures()) {
+    if (each.failure == Failure::kGrpcStatus) CHECK((each.code == 8 && each.example == "full"));
+    if (each.failure == Failure::kHttpStatus) CHECK(each.code == 503);
+  }
+}
+
+TEST_CASE("answers after the deadline failed, and requests above the limit are not sent") {
+  TcpPeer slow([](Peer& to, const Asked& asked) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    echo(to, asked);
+  });
+  Plan plan = plan_for(slow);
+  plan.open = OpenLoop{.rate = 200, .arrivals = Arrivals::kEven};
+  plan.deadline_ns = 1 * kMs;
+  Run late(plan);
+  finish(late);
+  CHECK(failures(late) == std::map<Failure, std::uint64_t>{{Failure::kTooLate, 40}});
+  plan.deadline_ns = 0;
+  plan.open->rate = 20'000;
+  plan.most_under_way = 10;
+  Run crowded(plan);
+  finish(crowded);
+  CHECK(failures(crowded).at(Failure::kTooMany) > 1000);
+  CHECK(crowded.outcome().latency().count() + failures(crowded).at(Failure::kTooMany) == crowded.requests());
+}
+
+TEST_CASE("a run ends early when it is stopped, and what was under way is waited for") {
+  TcpPeer peer(echo);
+  for (const bool open : {true, false}) {
+    Plan plan = plan_for(peer);
+    if (open) plan.open = OpenLoop{.rate = 500};
+    plan.duration_ns = 0;
+    plan.threads = 2;
+    Run run(plan);
+    REQUIRE(run.start().is_ok());
+    CHECK_FALSE(run.wait(200 * kMs));
+    run.stop();
+    REQUIRE(run.wait(5'000 * kMs));
+    CHECK(run.measured_ns() > 50 * kMs);
+    CHECK(run.measured_ns() < 3'000 * kMs);
+    CHECK(run.requests() > 10);
+    CHECK(run.outcome().latency().count() == run.requests());
+    CHECK(run.wait(0));
+  }
+}
+
+TEST_CASE("a server that hangs up leaves failures, and the run ends") {
+  for (const bool open : {true, false}) {
+    TcpPeer peer(echo);
+    Plan plan = plan_for(peer);
+    if (open) plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+    plan.duration_ns = 400 * kMs;
+    Run run(plan);
+    REQUIRE(run.start().is_ok());
+    CHECK_FALSE(run.wait(150 * kMs));
+    peer.hang_up();
+    REQUIRE(run.wait(10'000 * kMs));
+    CHECK(run.outcome().latency().count() > 0);
+    const auto found = failures(run);
+    CHECK(found.size() == 1);
+    CHECK_FALSE(run.outcome().failures()[0].example.empty());
+    CHECK(found.at(Failure::kClosed) > 0);
+    CHECK(run.outcome().latency().count() + found.at(Failure::kClosed) == run.requests());
+  }
+}
+
+TEST_CASE("what cannot be reached, or says nothing, is told") {
+  Plan plan;
+  {
+    TcpPeer peer(echo);
+    plan = plan_for(peer);
+  }
+  Run nobody(plan);
+  CHECK(nobody.start().message() == "127.0.0.1:" + plan.endpoint.port + ": Connection refused");
+  plan.endpoint = {"", "", "/nonexistent/socket"};
+  Run no_path(plan);
+  CHECK(no_path.start().message() == "/nonexistent/socket: No such file or directory");
+
+  const Fd silent(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  REQUIRE(::bind(silent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(silent.get(), 8) == 0);
+  REQUIRE(::getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  plan.endpoint = {"127.0.0.1", std::to_string(ntohs(address.sin_port)), ""};
+  plan.patience_ns = 50 * kMs;
+  Run mute(plan);
+  const Status status = mute.start();
+  CHECK(status.code() == Code::kUnavailable);
+  CHECK(status.message() == "the peer takes connections and does not answer as an HTTP/2 server");
+}
+
+TEST_CASE("plans that make no sense are refused") {
+  TcpPeer peer(echo);
+  const auto refused = [&](auto&& change) {
+    Plan plan = plan_for(peer);
+    change(plan);
+    Run run(plan);
+    return run.start().code() == Code::kInvalidArgument;
+  };
+  CHECK(refused([](Plan& plan) { plan.bodies.clear(); }));
+  CHECK(refused([](Plan& plan) { plan.bodies[0].answers.assign(65, framed("x")); }));
+  CHECK(refused([](Plan& plan) { plan.threads = 4; }));
+  CHECK(refused([](Plan& plan) { plan.threads = 0; }));
+  CHECK(refused([](Plan& plan) { plan.open = OpenLoop{.rate = 0}; }));
+  CHECK(refused([](Plan& plan) { plan.closed.streams = 0; }));
+  CHECK(refused([](Plan& plan) { plan.cores = {0, -1}; }));
+}
