@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from cython.operator cimport dereference as deref
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy
 from libcpp cimport bool as cbool
 from libcpp.memory cimport make_shared, shared_ptr, unique_ptr
@@ -34,6 +34,13 @@ _DTYPES = {
 _NUMBER_OF_DTYPE = {dtype: number for number, dtype in reversed(_DTYPES.items())}
 
 
+_FOREST_ARRAYS = {
+    **dict.fromkeys(("splits", "outputs", "features", "left", "right", "category_counts", "categories"), np.int32),
+    **dict.fromkeys(("thresholds", "covers", "leaves", "leaf_covers", "base"), np.float64),
+    "missing_left": np.uint8,
+}
+
+
 cdef int check(const Status& status) except -1:
     if not status.is_ok():
         raise StatusError(<int>status.code(), status.message().decode("utf-8", "replace"))
@@ -49,6 +56,21 @@ cdef DataType datatype(object name) except *:
     if number is None:
         raise StatusError(3, f"{name!r} is no datatype; one of {', '.join(_NAMES[1:])} is expected")
     return <DataType><int32_t>number
+
+
+cdef IntegersView integers(object array):
+    cdef uintptr_t address = array.ctypes.data
+    return IntegersView(<const int32_t*>address, <size_t>array.size)
+
+
+cdef NumbersView numbers(object array):
+    cdef uintptr_t address = array.ctypes.data
+    return NumbersView(<const double*>address, <size_t>array.size)
+
+
+cdef FlagsView flags(object array):
+    cdef uintptr_t address = array.ctypes.data
+    return FlagsView(<const uint8_t*>address, <size_t>array.size)
 
 
 cdef list specs_of(SpecsView specs):
@@ -296,12 +318,13 @@ cdef class Executor:
         return made
 
     @staticmethod
-    def lightgbm(path, *, library, start_iteration=0, num_iterations=-1, raw_score=False):
+    def lightgbm(path, *, library="", engine="auto", start_iteration=0, num_iterations=-1, raw_score=False):
         cdef LightgbmOptions options
         cdef string file = text(str(path))
         cdef Executor made = Executor.__new__(Executor)
         cdef Status status
         options.library = text(str(library))
+        options.engine = text(engine)
         options.start_iteration = start_iteration
         options.num_iterations = num_iterations
         options.raw_score = raw_score
@@ -326,6 +349,43 @@ cdef class Executor:
         model.link = text(link)
         model.dtype = datatype(dtype)
         check(make_linear(model, &made.executor))
+        return made
+
+    @staticmethod
+    def forest(arrays, *, features, link, origin, scale=1.0, divisor=1.0, single_precision=False, dtype="FP64"):
+        cdef Forest model
+        cdef ForestArrays trees
+        cdef Executor made = Executor.__new__(Executor)
+        cdef Status status
+        kept = {name: np.ascontiguousarray(arrays[name], of) for name, of in _FOREST_ARRAYS.items()}
+        if kept["leaves"].ndim != 2:
+            raise StatusError(3, f"leaves have the shape {list(kept['leaves'].shape)}; [leaves, values] is expected")
+        trees.splits = integers(kept["splits"])
+        trees.outputs = integers(kept["outputs"])
+        trees.features = integers(kept["features"])
+        trees.thresholds = numbers(kept["thresholds"])
+        trees.missing_left = flags(kept["missing_left"])
+        trees.left = integers(kept["left"])
+        trees.right = integers(kept["right"])
+        trees.covers = numbers(kept["covers"])
+        trees.category_counts = integers(kept["category_counts"])
+        trees.categories = integers(kept["categories"])
+        trees.leaves = numbers(kept["leaves"])
+        trees.leaf_covers = numbers(kept["leaf_covers"])
+        cdef NumbersView base = numbers(kept["base"])
+        model.base.assign(base.data(), base.data() + base.size())
+        model.features = features
+        model.outputs = len(kept["base"])
+        model.values_a_leaf = kept["leaves"].shape[1]
+        model.inputs_are_fp32 = single_precision
+        model.divisor = divisor
+        model.link.name = text(link)
+        model.link.scale = scale
+        model.dtype = datatype(dtype)
+        model.origin = text(origin)
+        with nogil:
+            status = make_forest(trees, model, &made.executor)
+        check(status)
         return made
 
     def __dealloc__(self):
@@ -354,7 +414,7 @@ cdef class _Space:
 cdef class Version:
     """One servable version: inputs, optional program, executor."""
 
-    cdef shared_ptr[const CVersion] version
+    cdef shared_ptr[CVersion] version
     cdef dict datatypes  # of the inputs, by name
     cdef list spaces  # that no thread uses now
 
@@ -387,8 +447,24 @@ cdef class Version:
         return specs_of(deref(self.version).outputs())
 
     @property
+    def optional_outputs(self):
+        return specs_of(deref(self.version).optional_outputs())
+
+    @property
     def takes_matrix(self):
         return deref(self.version).inputs().takes_matrix()
+
+    def set_schedule(self, *, fixed_ns, row_ns, inline_rows, merges, min_batch_rows, max_batch_rows, max_wait_ns, queue_limit):
+        cdef EngineSchedule schedule
+        schedule.fixed_ns = fixed_ns
+        schedule.row_ns = row_ns
+        schedule.inline_rows = inline_rows
+        schedule.merges = merges
+        schedule.min_batch_rows = min_batch_rows
+        schedule.max_batch_rows = max_batch_rows
+        schedule.max_wait_ns = max_wait_ns
+        schedule.queue_limit = queue_limit
+        deref(self.version).set_schedule(schedule)
 
     cdef _Space space(self):
         if self.spaces:
@@ -448,6 +524,12 @@ cdef class Version:
     def counters(self):
         return {name.decode("utf-8"): count for name, count in deref(self.version).counters()}
 
+    def runs(self):
+        return [
+            (size.rows, size.runs, size.transform_ns, size.execute_ns, size.encode_ns)
+            for size in deref(self.version).runs()
+        ]
+
 
 cdef class Call:
     """A request that the data plane hands to Python."""
@@ -505,6 +587,7 @@ cdef class Server:
         made.port = given.pop("port", 8001)
         made.unix_socket = text(given.pop("unix_socket", ""))
         made.loops = given.pop("loops", 0)
+        made.pool_threads = given.pop("pool_threads", 0)
         made.max_message_bytes = given.pop("max_message_bytes", made.max_message_bytes)
         made.max_concurrent_streams = given.pop("max_concurrent_streams", made.max_concurrent_streams)
         made.max_connections = given.pop("max_connections", made.max_connections)
@@ -541,7 +624,7 @@ cdef class Server:
     def publish(self, models, ready):
         cdef Publication publication
         cdef vector[pair[string, string]] aliases
-        cdef shared_ptr[const CVersion] version
+        cdef shared_ptr[CVersion] version
         cdef cbool is_ready = ready
         cdef Status status
         for name, stable, names, versions in models:

@@ -1,5 +1,5 @@
 # What of ext/ the bindings use.
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport shared_ptr, unique_ptr
 from libcpp.pair cimport pair
@@ -136,6 +136,7 @@ cdef extern from "executor/onnx.h" namespace "penstock::executor" nogil:
 cdef extern from "executor/lightgbm.h" namespace "penstock::executor" nogil:
     cdef cppclass LightgbmOptions:
         string library
+        string engine
         int start_iteration
         int num_iterations
         cbool raw_score
@@ -147,6 +148,67 @@ cdef extern from "executor/linear.h" namespace "penstock::executor" nogil:
         vector[double] intercepts
         string link
         DataType dtype
+
+
+cdef extern from "executor/forest.h" namespace "penstock::executor" nogil:
+    cdef cppclass ForestLink "penstock::executor::Link":
+        string name
+        double scale
+
+    cdef cppclass Forest:
+        int32_t features
+        int32_t outputs
+        int32_t values_a_leaf
+        cbool inputs_are_fp32
+        vector[double] base
+        double divisor
+        ForestLink link
+        DataType dtype
+        string origin
+
+
+cdef extern from "bindings/forest_arrays.h" namespace "penstock::bindings" nogil:
+    cdef cppclass IntegersView "std::span<const std::int32_t>":
+        IntegersView()
+        IntegersView(const int32_t*, size_t)
+
+    cdef cppclass NumbersView "std::span<const double>":
+        NumbersView()
+        NumbersView(const double*, size_t)
+        const double* data()
+        size_t size()
+
+    cdef cppclass FlagsView "std::span<const std::uint8_t>":
+        FlagsView()
+        FlagsView(const uint8_t*, size_t)
+
+    cdef cppclass ForestArrays:
+        IntegersView splits
+        IntegersView outputs
+        IntegersView features
+        NumbersView thresholds
+        FlagsView missing_left
+        IntegersView left
+        IntegersView right
+        NumbersView covers
+        IntegersView category_counts
+        IntegersView categories
+        NumbersView leaves
+        NumbersView leaf_covers
+
+    Status make_forest(const ForestArrays&, Forest&, shared_ptr[const CExecutor]*)
+
+
+cdef extern from "engine/schedule.h" namespace "penstock::engine" nogil:
+    cdef cppclass EngineSchedule "penstock::engine::Schedule":
+        int64_t fixed_ns
+        int64_t row_ns
+        int64_t inline_rows
+        cbool merges
+        int64_t min_batch_rows
+        int64_t max_batch_rows
+        int64_t max_wait_ns
+        int64_t queue_limit
 
 
 cdef extern from "engine/version.h" namespace "penstock::engine" nogil:
@@ -164,10 +226,20 @@ cdef extern from "engine/version.h" namespace "penstock::engine" nogil:
         vector[string] empty_is_missing
         int64_t max_rows
 
+    cdef cppclass VersionRuns "penstock::engine::Version::Runs":
+        int64_t rows
+        int64_t runs
+        int64_t transform_ns
+        int64_t execute_ns
+        int64_t encode_ns
+
     cdef cppclass CVersion "penstock::engine::Version":
         const Inputs& inputs()
         SpecsView outputs()
+        SpecsView optional_outputs()
+        void set_schedule(const EngineSchedule&)
         vector[pair[string, int64_t]] counters() except +
+        vector[VersionRuns] runs() except +
 
 
 cdef extern from "net/options.h" namespace "penstock::net" nogil:
@@ -183,6 +255,7 @@ cdef extern from "net/options.h" namespace "penstock::net" nogil:
         uint16_t port
         string unix_socket
         unsigned loops
+        unsigned pool_threads
         size_t max_message_bytes
         uint32_t max_concurrent_streams
         size_t max_connections
@@ -229,7 +302,7 @@ cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
 
     cdef cppclass Publication:
         Status add_model(const string&, const string&, const vector[pair[string, string]]&)
-        void add_version(const string&, shared_ptr[const CVersion], const string&) except +
+        void add_version(const string&, shared_ptr[CVersion], const string&) except +
         Status publish(CServer&, cbool)
 
     Status make_program(ProgramSpec&, shared_ptr[const CProgram]*)
@@ -237,8 +310,8 @@ cdef extern from "bindings/serving.h" namespace "penstock::bindings" nogil:
     Status make_onnx(const string&, const OnnxOptions&, shared_ptr[const CExecutor]*)
     Status make_lightgbm(const string&, const LightgbmOptions&, shared_ptr[const CExecutor]*)
     Status make_linear(LinearModel&, shared_ptr[const CExecutor]*)
-    Status make_version(VersionSpec&, shared_ptr[const CVersion]*)
-    Status make_workspace(const shared_ptr[const CVersion]&, unique_ptr[Workspace]*)
+    Status make_version(VersionSpec&, shared_ptr[CVersion]*)
+    Status make_workspace(const shared_ptr[CVersion]&, unique_ptr[Workspace]*)
     Status run_version(Workspace&, const Batch&, vector[TensorView]*)
     void clear(Workspace&)
     Status infer_version(Workspace&, const char*, size_t, string*)

@@ -83,14 +83,8 @@ inline Status make_linear(executor::LinearModel& model,
   });
 }
 
-inline Status make_version(engine::Version::Spec& spec,
-                           std::shared_ptr<const engine::Version>* made) noexcept {
-  return guarded([&]() -> Status {
-    std::shared_ptr<engine::Version> version;
-    PENSTOCK_RETURN_IF_ERROR(engine::Version::make(std::move(spec), &version));
-    *made = std::move(version);
-    return Status::ok();
-  });
+inline Status make_version(engine::Version::Spec& spec, std::shared_ptr<engine::Version>* made) noexcept {
+  return guarded([&] { return engine::Version::make(std::move(spec), made); });
 }
 
 inline Status make_workspace(const std::shared_ptr<const engine::Version>& version,

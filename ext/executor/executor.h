@@ -54,6 +54,9 @@ class Executor {
   // As the model file has them; fixed from load on.
   virtual std::span<const TensorSpec> inputs() const noexcept = 0;
   virtual std::span<const TensorSpec> outputs() const noexcept = 0;
+  // So many of the outputs, the first ones, are given to a request that names none; the others only to those
+  // that do.
+  virtual std::size_t default_outputs() const noexcept { return outputs().size(); }
 
   // A line for people: "ONNX Runtime 1.32.0, cpu", with the provider that really runs the model.
   virtual std::string describe() const = 0;

@@ -6,7 +6,9 @@
 #include <new>
 #include <system_error>
 
+#include "executor/forest.h"
 #include "executor/lightgbm_abi.h"
+#include "executor/lightgbm_forest.h"
 #include "executor/lightgbm_text.h"
 #include "executor/matrix_model.h"
 
@@ -115,15 +117,19 @@ class LightgbmContext final : public Context {
 
 class LightgbmExecutor final : public Executor {
  public:
-  LightgbmExecutor(std::unique_ptr<Booster> booster, std::int64_t values_a_row)
+  // `why`: why it is not a forest; empty where none was asked for.
+  LightgbmExecutor(std::unique_ptr<Booster> booster, std::int64_t values_a_row, std::string why)
       : booster_(std::move(booster)),
         values_a_row_(values_a_row),
+        why_(std::move(why)),
         matrix_("a LightGBM model", DataType::kFp64, booster_->columns, values_a_row) {}
 
   std::span<const TensorSpec> inputs() const noexcept override { return matrix_.inputs(); }
   std::span<const TensorSpec> outputs() const noexcept override { return matrix_.outputs(); }
 
-  std::string describe() const override { return "LightGBM, cpu"; }
+  std::string describe() const override {
+    return "LightGBM C library, cpu" + (why_.empty() ? "" : ": " + why_);
+  }
 
   Status make_context(std::unique_ptr<Context>* made) const override {
     auto context = std::make_unique<LightgbmContext>(*booster_);
@@ -166,22 +172,22 @@ class LightgbmExecutor final : public Executor {
  private:
   std::unique_ptr<const Booster> booster_;
   std::int64_t values_a_row_;
+  std::string why_;
   MatrixModel matrix_;
 };
 
-}  // namespace
-
-Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
-                     std::unique_ptr<Executor>* made) {
+Status load_library(const std::string& path, const std::string& text, const LightgbmOptions& options,
+                    std::string why, std::unique_ptr<Executor>* made) {
+  if (options.library.empty()) {
+    return {
+        Code::kFailedPrecondition,
+        (why.empty() ? "the engine 'library' was asked for" : why) +
+            ", and the LightGBM library, which runs such a model, is not installed: pip install lightgbm"};
+  }
   const SharedLibrary* library = nullptr;
   PENSTOCK_RETURN_IF_ERROR(SharedLibrary::open(options.library, &library));
   auto booster = std::make_unique<Booster>();
   PENSTOCK_RETURN_IF_ERROR(booster->api.resolve(*library));
-  std::string text;
-  PENSTOCK_RETURN_IF_ERROR(read_file(path, &text));
-  if (const Status status = check_lightgbm_text(text); !status.is_ok()) {
-    return {status.code(), "'" + path + "': " + status.message()};
-  }
   int iterations = 0;
   {
     const OneOpenMpThread one_thread(*library);
@@ -190,10 +196,7 @@ Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
       return booster->failure(Code::kInvalidArgument, "LightGBM refuses the model '" + path + "'");
     }
   }
-  if (options.start_iteration < 0 || options.start_iteration >= iterations) {
-    return invalid_argument("start_iteration is " + std::to_string(options.start_iteration) +
-                            ", but the model has iterations 0 to " + std::to_string(iterations - 1));
-  }
+  PENSTOCK_RETURN_IF_ERROR(check_start_iteration(options, static_cast<std::size_t>(iterations)));
   booster->predict_type = options.raw_score ? lgbm::kPredictRawScore : lgbm::kPredictNormal;
   booster->start_iteration = options.start_iteration;
   booster->num_iterations = options.num_iterations;
@@ -203,8 +206,32 @@ Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
                                     options.num_iterations, &values_a_row) != 0) {
     return booster->failure(Code::kInternal, "asking LightGBM about the model '" + path + "'");
   }
-  *made = std::make_unique<LightgbmExecutor>(std::move(booster), values_a_row);
+  *made = std::make_unique<LightgbmExecutor>(std::move(booster), values_a_row, std::move(why));
   return Status::ok();
+}
+
+}  // namespace
+
+Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
+                     std::unique_ptr<Executor>* made) {
+  const bool library = options.engine == "library";
+  if (!library && options.engine != "auto" && options.engine != "forest") {
+    return invalid_argument("a LightGBM model has no engine '" + options.engine +
+                            "'; expected one of auto, forest, library");
+  }
+  std::string text;
+  PENSTOCK_RETURN_IF_ERROR(read_file(path, &text));
+  if (const Status status = check_lightgbm_text(text); !status.is_ok()) {
+    return {status.code(), "'" + path + "': " + status.message()};
+  }
+  if (library) return load_library(path, text, options, "", made);
+  Forest forest;
+  Status compiled = read_lightgbm_forest(text, options, &forest);
+  if (compiled.is_ok()) compiled = load_forest(std::move(forest), made);
+  if (compiled.code() == Code::kUnimplemented && options.engine == "auto") {
+    return load_library(path, text, options, compiled.message(), made);
+  }
+  return compiled;
 }
 
 }  // namespace penstock::executor

@@ -1,201 +1,17 @@
 #include "executor/lightgbm_text.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "executor/lightgbm_fields.h"
+
 namespace penstock::executor {
+namespace lgbm {
 namespace {
-
-using Fields = std::unordered_map<std::string_view, std::string_view>;
-
-Status bad(std::string where, std::string_view what) {
-  return invalid_argument("LightGBM model text, " + std::move(where) + ": " + std::string(what));
-}
-
-std::string quoted(std::string_view text) {
-  constexpr std::size_t kLongest = 40;
-  std::string out = "'";
-  for (const char c : text.substr(0, kLongest)) {
-    out += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
-  }
-  return out + (text.size() > kLongest ? "...'" : "'");
-}
-
-// The library's integer parser wraps around and stops at the first odd character; this one takes plain
-// decimal numbers of the type's range only, which both read alike.
-template <typename Integer>
-std::optional<Integer> parse_integer(std::string_view text) {
-  Integer value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-// A number as LightGBM writes it. Only what all three parsers of the library take: anything else ends the
-// process, since it throws inside a parallel loop and again on the way out.
-std::optional<double> parse_real(std::string_view text) {
-  std::string_view rest = text;
-  if (rest.starts_with('-')) rest.remove_prefix(1);
-  if (rest == "nan" || rest == "inf") return std::numeric_limits<double>::quiet_NaN();
-  const auto digits = [&rest] {
-    std::size_t count = 0;
-    while (count < rest.size() && rest[count] >= '0' && rest[count] <= '9') ++count;
-    rest.remove_prefix(count);
-    return count;
-  };
-  const bool leading_zero = rest.starts_with('0');
-  const std::size_t whole = digits();
-  if (whole == 0 || (leading_zero && whole > 1)) return std::nullopt;
-  if (rest.starts_with('.')) {
-    rest.remove_prefix(1);
-    if (digits() == 0) return std::nullopt;
-  }
-  if (rest.starts_with('e')) {
-    rest.remove_prefix(1);
-    if (rest.starts_with('-') || rest.starts_with('+')) rest.remove_prefix(1);
-    if (digits() == 0) return std::nullopt;
-  }
-  double value = 0;
-  const std::from_chars_result read = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (!rest.empty() || read.ec != std::errc{}) return std::nullopt;
-  return value;
-}
-
-// The words of a list; runs of blanks separate them, as they do for the library.
-class Words {
- public:
-  explicit Words(std::string_view text) noexcept : rest_(text) {}
-
-  std::optional<std::string_view> next() noexcept {
-    std::size_t start = 0;
-    while (start < rest_.size() && rest_[start] == ' ') ++start;
-    if (start == rest_.size()) return std::nullopt;
-    std::size_t end = start;
-    while (end < rest_.size() && rest_[end] != ' ') ++end;
-    const std::string_view word = rest_.substr(start, end - start);
-    rest_.remove_prefix(end);
-    return word;
-  }
-
- private:
-  std::string_view rest_;
-};
-
-std::size_t count_words(std::string_view text) {
-  std::size_t count = 0;
-  for (Words words(text); words.next();) ++count;
-  return count;
-}
-
-// Cuts the next line, without its end, off `rest`.
-std::string_view take_line(std::string_view* rest) noexcept {
-  const std::string_view line = rest->substr(0, rest->find('\n'));
-  rest->remove_prefix(std::min(line.size() + 1, rest->size()));
-  return line;
-}
-
-// Adds "key=value" to `fields`. `key` may not come twice: the library would silently take the last.
-Status add_field(std::string_view line, const std::string& where, Fields* fields) {
-  const std::size_t equals = line.find('=');
-  if (equals == std::string_view::npos || equals == 0) {
-    return bad(where, "expected a line 'name=value', found " + quoted(line));
-  }
-  const std::string_view key = line.substr(0, equals);
-  const std::string_view value = line.substr(equals + 1);
-  if (!std::ranges::all_of(key, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; })) {
-    return bad(where, "expected a field's name, found " + quoted(key));
-  }
-  const bool free_text = key == "feature_names" || key == "monotone_constraints";
-  if (value.starts_with('=') || (!free_text && value.find('=') != std::string_view::npos)) {
-    return bad(where, "field '" + std::string(key) + "' has a second '='");
-  }
-  if (!fields->emplace(key, value).second) return bad(where, "field '" + std::string(key) + "' comes twice");
-  return Status::ok();
-}
-
-// The fields of the header or of one tree, with typed access that names the field in errors.
-class Section {
- public:
-  Section(std::string where, Fields fields) : where_(std::move(where)), fields_(std::move(fields)) {}
-
-  const std::string& where() const noexcept { return where_; }
-  bool has(std::string_view key) const { return fields_.contains(key); }
-
-  Status text(std::string_view key, std::string_view* value) const {
-    const auto found = fields_.find(key);
-    if (found == fields_.end()) return bad(where_, "field '" + std::string(key) + "' is missing");
-    *value = found->second;
-    return Status::ok();
-  }
-
-  Status integer(std::string_view key, std::int32_t least, std::int32_t most, std::int32_t* value) const {
-    std::string_view given;
-    PENSTOCK_RETURN_IF_ERROR(text(key, &given));
-    const std::optional<std::int32_t> parsed = parse_integer<std::int32_t>(given);
-    if (!parsed || *parsed < least || *parsed > most) {
-      return bad(where_, std::string(key) + "=" + quoted(given) + " is not a whole number from " +
-                             std::to_string(least) + " to " + std::to_string(most));
-    }
-    *value = *parsed;
-    return Status::ok();
-  }
-
-  // Exactly `count` integers from `least` to `most`.
-  template <typename Integer>
-  Status integers(std::string_view key, std::size_t count, Integer least, Integer most,
-                  std::vector<Integer>* values) const {
-    std::string_view given;
-    PENSTOCK_RETURN_IF_ERROR(text(key, &given));
-    values->clear();
-    for (Words words(given); const std::optional<std::string_view> word = words.next();) {
-      const std::optional<Integer> parsed = parse_integer<Integer>(*word);
-      if (!parsed || *parsed < least || *parsed > most) {
-        return bad(where_, std::string(key) + "[" + std::to_string(values->size()) + "] is " + quoted(*word) +
-                               ", expected a whole number from " + std::to_string(least) + " to " +
-                               std::to_string(most));
-      }
-      values->push_back(*parsed);
-    }
-    return counted(key, values->size(), count);
-  }
-
-  // `normal`: of the fields that the library reads with std::stod, which throws for the numbers nearest to
-  // zero.
-  Status reals(std::string_view key, std::size_t count, bool normal = false) const {
-    std::string_view given;
-    PENSTOCK_RETURN_IF_ERROR(text(key, &given));
-    std::size_t found = 0;
-    for (Words words(given); const std::optional<std::string_view> word = words.next(); ++found) {
-      const std::optional<double> value = parse_real(*word);
-      if (value && !(normal && std::fpclassify(*value) == FP_SUBNORMAL)) continue;
-      return bad(where_,
-                 std::string(key) + "[" + std::to_string(found) + "] is " + quoted(*word) +
-                     (value ? ", too near to zero for LightGBM to read back" : ", expected a number"));
-    }
-    return counted(key, found, count);
-  }
-
-  Status reals_if_present(std::string_view key, std::size_t count) const {
-    return has(key) ? reals(key, count) : Status::ok();
-  }
-
- private:
-  Status counted(std::string_view key, std::size_t found, std::size_t expected) const {
-    if (found == expected) return Status::ok();
-    return bad(where_, std::string(key) + " has " + std::to_string(found) + " values, expected " +
-                           std::to_string(expected));
-  }
-
-  std::string where_;
-  Fields fields_;
-};
 
 // A transform over classes writes as many values as the objective says, into room for as many as the header
 // says.
@@ -222,17 +38,10 @@ struct Header {
 
 // Consumes the lines before the first tree.
 Status check_header(std::string_view* rest, Header* header) {
-  const std::string where = "header";
-  if (take_line(rest) != "tree") {
-    return bad(where, "the first line is not 'tree': this is no LightGBM model saved as text");
-  }
   Fields fields;
-  while (!rest->empty() && !rest->starts_with("Tree=") && !rest->starts_with("end of trees")) {
-    const std::string_view line = take_line(rest);
-    if (line.empty() || line == "average_output") continue;
-    PENSTOCK_RETURN_IF_ERROR(add_field(line, where, &fields));
-  }
-  const Section section(where, std::move(fields));
+  bool unused_averages = false;
+  PENSTOCK_RETURN_IF_ERROR(take_header(rest, &fields, &unused_averages));
+  const Section section("header", std::move(fields));
   constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max() - 1;
   std::int32_t classes = 0;
   std::int32_t trees_an_iteration = 0;
@@ -247,8 +56,8 @@ Status check_header(std::string_view* rest, Header* header) {
   for (const std::string_view key : {"feature_names", "feature_infos"}) {
     PENSTOCK_RETURN_IF_ERROR(section.text(key, &words));
     if (const std::size_t count = count_words(words); count != static_cast<std::size_t>(header->features)) {
-      return bad(where, std::string(key) + " has " + std::to_string(count) + " entries, expected " +
-                            std::to_string(header->features) + " (max_feature_idx + 1)");
+      return bad(section.where(), std::string(key) + " has " + std::to_string(count) + " entries, expected " +
+                                      std::to_string(header->features) + " (max_feature_idx + 1)");
     }
   }
   if (section.has("monotone_constraints")) {
@@ -262,7 +71,7 @@ Status check_header(std::string_view* rest, Header* header) {
   PENSTOCK_RETURN_IF_ERROR(section.integers<std::uint64_t>(
       "tree_sizes", trees, 1, std::numeric_limits<std::uint64_t>::max(), &header->tree_sizes));
   if (trees == 0 || trees % static_cast<std::size_t>(classes) != 0) {
-    return bad(where,
+    return bad(section.where(),
                "tree_sizes lists " + std::to_string(trees) +
                    " trees, expected at least one and a multiple of num_class=" + std::to_string(classes));
   }
@@ -341,6 +150,15 @@ Status check_categories(const Section& tree, std::size_t nodes,
   return Status::ok();
 }
 
+Status check_reals(const Section& tree, std::string_view key, std::size_t count, bool normal = false) {
+  std::vector<double> values;
+  return tree.reals(key, count, &values, normal);
+}
+
+Status reals_if_present(const Section& tree, std::string_view key, std::size_t count) {
+  return tree.has(key) ? check_reals(tree, key, count) : Status::ok();
+}
+
 // A linear tree's leaves hold a constant and coefficients of some features, one list of all leaves together.
 Status check_linear(const Section& tree, std::size_t leaves, std::int32_t features, bool* linear) {
   std::int32_t flag = 0;
@@ -349,12 +167,12 @@ Status check_linear(const Section& tree, std::size_t leaves, std::int32_t featur
   if (!*linear) return Status::ok();
   std::vector<std::int32_t> counts;
   std::vector<std::int32_t> used;
-  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_const", leaves, /*normal=*/true));
+  PENSTOCK_RETURN_IF_ERROR(check_reals(tree, "leaf_const", leaves, /*normal=*/true));
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("num_features", leaves, 0, features, &counts));
   std::size_t total = 0;
   for (const std::int32_t count : counts) total += static_cast<std::size_t>(count);
   PENSTOCK_RETURN_IF_ERROR(tree.integers<std::int32_t>("leaf_features", total, 0, features - 1, &used));
-  return tree.reals("leaf_coeff", total, /*normal=*/true);
+  return check_reals(tree, "leaf_coeff", total, /*normal=*/true);
 }
 
 Status check_tree(const Section& tree, std::int32_t features) {
@@ -365,10 +183,10 @@ Status check_tree(const Section& tree, std::int32_t features) {
   const std::size_t nodes = leaves - 1;
   std::vector<std::int32_t> split_features;
   std::vector<std::int32_t> decision_types;
-  PENSTOCK_RETURN_IF_ERROR(tree.reals("leaf_value", leaves));
+  PENSTOCK_RETURN_IF_ERROR(check_reals(tree, "leaf_value", leaves));
   PENSTOCK_RETURN_IF_ERROR(
       tree.integers<std::int32_t>("split_feature", nodes, 0, features - 1, &split_features));
-  PENSTOCK_RETURN_IF_ERROR(tree.reals("threshold", nodes));
+  PENSTOCK_RETURN_IF_ERROR(check_reals(tree, "threshold", nodes));
   constexpr std::int32_t kAllDecisionBits = 15;  // categorical, default left, and two of the missing type
   if (tree.has("decision_type")) {
     PENSTOCK_RETURN_IF_ERROR(
@@ -378,40 +196,21 @@ Status check_tree(const Section& tree, std::int32_t features) {
   PENSTOCK_RETURN_IF_ERROR(check_categories(tree, nodes, decision_types));
   bool linear = false;
   PENSTOCK_RETURN_IF_ERROR(check_linear(tree, leaves, features, &linear));
-  PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("shrinkage", 1));
-  PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("leaf_count", leaves));
+  PENSTOCK_RETURN_IF_ERROR(reals_if_present(tree, "shrinkage", 1));
+  PENSTOCK_RETURN_IF_ERROR(reals_if_present(tree, "leaf_count", leaves));
   // Of a tree that is one plain leaf, LightGBM writes no weight and reads none.
-  if (nodes > 0 || linear) PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present("leaf_weight", leaves));
+  if (nodes > 0 || linear) PENSTOCK_RETURN_IF_ERROR(reals_if_present(tree, "leaf_weight", leaves));
   for (const std::string_view key : {"split_gain", "internal_value", "internal_weight", "internal_count"}) {
-    PENSTOCK_RETURN_IF_ERROR(tree.reals_if_present(key, nodes));
+    PENSTOCK_RETURN_IF_ERROR(reals_if_present(tree, key, nodes));
   }
   return Status::ok();
 }
 
-// `text` is what tree_sizes gives the tree: its title, its fields, and the blank lines that end it.
-Status read_tree(std::string_view text, std::size_t index, std::int32_t features) {
-  const std::string where = "tree " + std::to_string(index);
-  const std::string title = "Tree=" + std::to_string(index);
-  if (const std::string_view line = take_line(&text); line != title) {
-    return bad(where, "tree_sizes points at " + quoted(line) + ", expected '" + title + "'");
-  }
-  constexpr std::size_t kMostFields = 22;  // the library leaves the rest unread
-  Fields fields;
-  while (!text.empty() && !text.starts_with('\n')) {
-    PENSTOCK_RETURN_IF_ERROR(add_field(take_line(&text), where, &fields));
-    if (fields.size() > kMostFields) {
-      return bad(where, "more than " + std::to_string(kMostFields) + " fields");
-    }
-  }
-  if (text.empty() || text.find_first_not_of('\n') != std::string_view::npos) {
-    return bad(where, "the tree does not end where tree_sizes says");
-  }
-  return check_tree(Section(where, std::move(fields)), features);
-}
-
 }  // namespace
+}  // namespace lgbm
 
 Status check_lightgbm_text(std::string_view text) {
+  using namespace lgbm;
   if (const std::size_t at = text.find('\r'); at != std::string_view::npos) {
     return bad("byte " + std::to_string(at),
                "a carriage return: the file was altered when it was copied as text");
@@ -428,7 +227,10 @@ Status check_lightgbm_text(std::string_view text) {
                                                   " bytes into a tree of " +
                                                   std::to_string(header.tree_sizes[i]) + " bytes");
     }
-    PENSTOCK_RETURN_IF_ERROR(read_tree(rest.substr(0, header.tree_sizes[i]), i, header.features));
+    Fields fields;
+    PENSTOCK_RETURN_IF_ERROR(tree_fields(rest.substr(0, header.tree_sizes[i]), i, &fields));
+    PENSTOCK_RETURN_IF_ERROR(
+        check_tree(Section("tree " + std::to_string(i), std::move(fields)), header.features));
     rest.remove_prefix(header.tree_sizes[i]);
   }
   if (take_line(&rest) != "end of trees") {

@@ -4,17 +4,23 @@
 
 namespace penstock::executor {
 
-MatrixModel::MatrixModel(std::string what, DataType dtype, std::int64_t width, std::int64_t values_a_row)
-    : what_(std::move(what)),
-      width_(width),
-      input_{"features", dtype, {-1, width}},
-      output_{"prediction", DataType::kFp64, {-1}} {
-  if (values_a_row > 1) output_.shape.push_back(values_a_row);
+MatrixModel::MatrixModel(std::string what, DataType dtype, std::int64_t width, std::int64_t values_a_row,
+                         std::int64_t contributions_a_row)
+    : what_(std::move(what)), width_(width), input_{"features", dtype, {-1, width}} {
+  outputs_.push_back({"prediction", DataType::kFp64, {-1}});
+  if (values_a_row > 1) outputs_[kPrediction].shape.push_back(values_a_row);
+  if (contributions_a_row > 0)
+    outputs_.push_back({"contributions", DataType::kFp64, {-1, contributions_a_row}});
 }
 
 Status MatrixModel::check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const {
-  if (inputs.size() != 1 || wanted.size() > 1 || (wanted.size() == 1 && wanted[0] != 0)) {
-    return {Code::kInternal, what_ + " takes one input and gives one output"};
+  bool fits = inputs.size() == 1 && wanted.size() <= outputs_.size();
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    fits = fits && wanted[i] < outputs_.size() && (i == 0 || wanted[i] != wanted[0]);
+  }
+  if (!fits) {
+    return {Code::kInternal, what_ + " takes one input and gives " + std::to_string(outputs_.size()) +
+                                 " outputs at most, each once"};
   }
   const TensorView& features = inputs.front();
   if (features.dtype != DataType::kFp64 && features.dtype != DataType::kFp32) {
@@ -31,14 +37,24 @@ Status MatrixModel::check(std::span<const TensorView> inputs, std::span<const st
   return Status::ok();
 }
 
-void MatrixModel::answer(std::int64_t rows, std::span<double> prediction, Arena& arena,
-                         Results* results) const {
-  const std::span<std::int64_t> shape = arena.uninitialised<std::int64_t>(output_.shape.size());
+std::int64_t MatrixModel::values_a_row(std::uint32_t output) const noexcept {
+  const std::vector<std::int64_t>& shape = outputs_[output].shape;
+  return shape.size() > 1 ? shape[1] : 1;
+}
+
+TensorView MatrixModel::view(std::uint32_t output, std::int64_t rows, std::span<const double> values,
+                             Arena& arena) const {
+  const TensorSpec& spec = outputs_[output];
+  const std::span<std::int64_t> shape = arena.uninitialised<std::int64_t>(spec.shape.size());
   shape[0] = rows;
-  if (shape.size() > 1) shape[1] = output_.shape[1];
+  if (shape.size() > 1) shape[1] = spec.shape[1];
+  return {spec.name, DataType::kFp64, shape, static_cast<std::int64_t>(values.size()), values.data()};
+}
+
+void MatrixModel::answer(std::int64_t rows, std::span<const double> prediction, Arena& arena,
+                         Results* results) const {
   const std::span<TensorView> tensors = arena.array<TensorView>(1);
-  tensors[0] = {output_.name, DataType::kFp64, shape, static_cast<std::int64_t>(prediction.size()),
-                prediction.data()};
+  tensors[0] = view(kPrediction, rows, prediction, arena);
   results->tensors = tensors;
 }
 

@@ -1,10 +1,12 @@
 // MatrixModel: what models of one matrix have in common: `features`, FP64 or FP32 [rows, width], to
-// `prediction`, FP64 [rows] or [rows, values].
+// `prediction`, FP64 [rows] or [rows, values], and some of them to `contributions`, FP64 [rows, ...], for who
+// asks.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -16,24 +18,34 @@ namespace penstock::executor {
 // Immutable; used by any number of threads.
 class MatrixModel {
  public:
+  static constexpr std::uint32_t kPrediction = 0;
+  static constexpr std::uint32_t kContributions = 1;
+
   // `what` is the model in a message, as in "a linear model"; `dtype` is what the input is told to be.
-  MatrixModel(std::string what, DataType dtype, std::int64_t width, std::int64_t values_a_row);
+  // Without contributions these have no values a row.
+  MatrixModel(std::string what, DataType dtype, std::int64_t width, std::int64_t values_a_row,
+              std::int64_t contributions_a_row = 0);
 
   std::span<const TensorSpec> inputs() const noexcept { return {&input_, 1}; }
-  std::span<const TensorSpec> outputs() const noexcept { return {&output_, 1}; }
+  std::span<const TensorSpec> outputs() const noexcept { return outputs_; }
 
-  // Whether a run's arguments are one matrix of the width and at most the one output. The executors behind it
-  // read by pointer alone, so this is checked whatever the caller did.
+  // Whether a run's arguments are one matrix of the width and outputs that there are, each once. The
+  // executors behind it read by pointer alone, so this is checked whatever the caller did.
   Status check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const;
 
-  // `prediction` [rows * values], which lives in `arena`, as the run's result. Throws std::bad_alloc.
-  void answer(std::int64_t rows, std::span<double> prediction, Arena& arena, Results* results) const;
+  // How many values an output has for each row.
+  std::int64_t values_a_row(std::uint32_t output) const noexcept;
+  // Values of an output, [rows * values a row], which live in `arena`, as a tensor. Throws std::bad_alloc.
+  TensorView view(std::uint32_t output, std::int64_t rows, std::span<const double> values,
+                  Arena& arena) const;
+  // The same of the prediction alone, as a run's result.
+  void answer(std::int64_t rows, std::span<const double> prediction, Arena& arena, Results* results) const;
 
  private:
   std::string what_;
   std::int64_t width_;
   TensorSpec input_;
-  TensorSpec output_;
+  std::vector<TensorSpec> outputs_;
 };
 
 }  // namespace penstock::executor

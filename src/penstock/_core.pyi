@@ -69,14 +69,33 @@ class Executor:
     def lightgbm(
         path: str,
         *,
-        library: str,
+        library: str = "",
+        engine: str = "auto",
         start_iteration: int = 0,
         num_iterations: int = -1,
         raw_score: bool = False,
-    ) -> Executor: ...
+    ) -> Executor:
+        """As in ext/executor/lightgbm.h: compiled, or run by the library at the path `library`."""
     @staticmethod
     def linear(coefficients: Array, intercepts: Array, *, link: str, dtype: str = "FP64") -> Executor:
         """Of FP64 [outputs, features] and [outputs]; `link` as in ext/executor/linear.h."""
+
+    @staticmethod
+    def forest(
+        arrays: Mapping[str, Array],
+        *,
+        features: int,
+        link: str,
+        origin: str,
+        scale: float = 1.0,
+        divisor: float = 1.0,
+        single_precision: bool = False,
+        dtype: str = "FP64",
+    ) -> Executor:
+        """Of the arrays of a forest's file (penstock/models/forest.py); the rest as in ext/executor/forest.h.
+
+        StatusError, with tree and split, for arrays that are no forest.
+        """
 
     @property
     def inputs(self) -> list[Spec]: ...
@@ -109,7 +128,13 @@ class Version:
     @property
     def inputs(self) -> list[Spec]: ...
     @property
-    def outputs(self) -> list[Spec]: ...
+    def outputs(self) -> list[Spec]:
+        """Given to a request that names none."""
+
+    @property
+    def optional_outputs(self) -> list[Spec]:
+        """Given to those alone that name them."""
+
     @property
     def takes_matrix(self) -> bool:
         """Whether one tensor `features` may stand for all columns."""
@@ -129,8 +154,27 @@ class Version:
     def durations(self, inputs: Mapping[str, Column], runs: int) -> Array:
         """What each of so many runs takes, INT64 [runs] in ns: from decoded tensors to the outputs."""
 
+    def set_schedule(
+        self,
+        *,
+        fixed_ns: int,
+        row_ns: int,
+        inline_rows: int,
+        merges: bool,
+        min_batch_rows: int,
+        max_batch_rows: int,
+        max_wait_ns: int,
+        queue_limit: int,
+    ) -> None:
+        """Where its requests run, as ext/engine/schedule.h says. Before it is published."""
+
     def counters(self) -> dict[str, int]:
         """Totals since load, by the names of ext/engine/counters.h; durations are nanoseconds."""
+
+    def runs(self) -> list[tuple[int, int, int, int, int]]:
+        """Runs of the model by their size: at most so many rows (a power of two, above half of that), runs, and
+        their ns of transforms, model and encoding.
+        """
 
 class Call:
     """A request that the data plane hands to Python. Answer it exactly once with finish().

@@ -1,9 +1,9 @@
 """The models that a bundle can hold.
 
 `prepare` turns what a user hands to `penstock.build` into the model's file; `load_executor` turns that
-file into an executor. One module a kind: `lightgbm`, `linear`, `onnx`. A new kind is a module with `KIND`,
-`Options`, `recognizes`, `prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class in
-penstock.bundle.manifest.
+file into an executor. One module a kind: `lightgbm`, `forest`, `linear`, `onnx`. A new kind is a module with
+`KIND`, `Options`, `recognizes`, `prepare`, `prepare_file` and `load`, entered in `_KINDS`, and a model class
+in penstock.bundle.manifest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.errors import ModelError, NotFoundError
-from penstock.models import lightgbm, linear, onnx
+from penstock.models import forest, forest_scikit_learn, lightgbm, linear, onnx
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
 
@@ -25,10 +25,10 @@ __all__ = ["MATRIX_KINDS", "PreparedModel", "load_executor", "prepare"]
 
 # Models of one matrix whose columns have names: what callers send are the columns. An ONNX model has inputs
 # of its own.
-MATRIX_KINDS = frozenset({lightgbm.KIND, linear.KIND})
+MATRIX_KINDS = frozenset({lightgbm.KIND, forest.KIND, linear.KIND})
 _ACCEPTED = (
-    "a LightGBM Booster or its text file, a fitted linear estimator of scikit-learn, an ONNX file, its bytes "
-    "or a ModelProto"
+    "a LightGBM Booster or its text file, an XGBoost Booster, estimator or file, a fitted forest or linear "
+    "estimator of scikit-learn, an ONNX file, its bytes or a ModelProto"
 )
 
 
@@ -42,7 +42,12 @@ class _Kind(Protocol):
 
 
 # In the order in which a file is shown to them: the mark of ONNX is one byte, which others may begin with.
-_KINDS: dict[str, _Kind] = {lightgbm.KIND: lightgbm, linear.KIND: linear, onnx.KIND: onnx}
+_KINDS: dict[str, _Kind] = {
+    lightgbm.KIND: lightgbm,
+    forest.KIND: forest,
+    linear.KIND: linear,
+    onnx.KIND: onnx,
+}
 
 
 def prepare(model: object, options: Mapping[str, Any] | None = None) -> PreparedModel:
@@ -65,8 +70,9 @@ def prepare(model: object, options: Mapping[str, Any] | None = None) -> Prepared
     if any(base.__module__.split(".")[0] == "sklearn" for base in kind.__mro__):
         raise ModelError(
             f"A scikit-learn {kind.__name__} cannot be put in a bundle as it is. Convert it with "
-            f"skl2onnx.to_onnx and pass the result; or train a LightGBM model or one of "
-            f"{', '.join(linear.ESTIMATORS)}, alone or as the last step of a Pipeline."
+            f"skl2onnx.to_onnx and pass the result; or train a LightGBM or XGBoost model or one of "
+            f"{', '.join((*linear.ESTIMATORS, *forest_scikit_learn.ESTIMATORS))}, alone or as the last step "
+            f"of a Pipeline."
         )
     raise ModelError(f"model is a {kind.__module__}.{kind.__qualname__}. Expected {_ACCEPTED}.")
 
@@ -94,6 +100,6 @@ def _prepare_bytes(content: bytes, source: str, options: dict[str, Any]) -> Prep
         if module.recognizes(content):
             return module.prepare_file(content, source, options)
     raise ModelError(
-        f"{source} holds neither a LightGBM text model nor an ONNX model nor a linear model's file. "
-        f"Expected {_ACCEPTED}."
+        f"{source} holds neither a LightGBM text model nor an XGBoost model nor an ONNX model, and is no "
+        f"file of a bundle's forest or linear model. Expected {_ACCEPTED}."
     )

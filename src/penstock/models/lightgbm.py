@@ -8,7 +8,7 @@ Python package appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
@@ -29,11 +29,14 @@ _PANDAS = b"\npandas_categorical:"
 
 
 class Options(ModelOptions):
-    """What Booster.predict would be called with; the defaults are its own."""
+    """What Booster.predict would be called with, and what runs the model; the defaults are its own."""
 
     start_iteration: int = Field(default=0, ge=0)
     num_iterations: int = Field(default=-1, ge=-1)  # -1: all that the file holds
     raw_score: bool = False
+    # "forest": compiled at load; "library": LightGBM's own. "auto": compiled, and the library for what is not
+    # (linear trees).
+    engine: Literal["auto", "forest", "library"] = "auto"
 
 
 def recognizes(content: bytes) -> bool:
@@ -80,20 +83,31 @@ def prepare_file(content: bytes, source: str, options: dict[str, Any]) -> Prepar
 
 
 def load(path: str, options: ModelOptions) -> Executor:
-    """Loads the text file with LightGBM's C library."""
+    """Compiles the text file, or loads it with LightGBM's C library: see `Options.engine`."""
     from penstock._core import Executor
 
     assert isinstance(options, Options)
     try:
         return Executor.lightgbm(
             path,
-            library=lightgbm_library(),
+            library=_library(options),
+            engine=options.engine,
             start_iteration=options.start_iteration,
             num_iterations=options.num_iterations,
             raw_score=options.raw_score,
         )
     except StatusError as error:
         raise refusal("LightGBM", error, path, FILE) from error
+
+
+def _library(options: Options) -> str:
+    """Empty where it is not installed and may not be needed."""
+    if options.engine == "library":
+        return lightgbm_library()
+    try:
+        return lightgbm_library()
+    except ModelError:
+        return ""
 
 
 def _header(content: bytes, source: str) -> dict[str, str]:

@@ -1,37 +1,30 @@
 """Linear models: fitted linear estimators of scikit-learn, as coefficients, intercepts and a link.
 
-The file is safetensors, which other tools read as well: `coefficients`, F64 [outputs, features], and
-`intercepts`, F64 [outputs]. Its metadata has one entry, `penstock`: a JSON object with the fields of
-`Description`. One entry, because the format does not say in which order it keeps several, and the same
-model must give the same bytes.
+The file (see tensor_file) holds `coefficients`, F64 [outputs, features], and `intercepts`, F64
+[outputs].
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import numpy as np
-import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penstock.errors import ModelError, StatusError
-from penstock.models.options import ModelOptions, describe_validation
+from penstock.models import tensor_file
+from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
+from penstock.models.tensor_file import FILE, Array, Label
 
 if TYPE_CHECKING:
     from penstock._core import Executor
 
 KIND: Literal["linear"] = "linear"
-FILE = "model.safetensors"
-_ENTRY = "penstock"
 _FORMAT = 1
 
-Array = np.ndarray[Any, Any]
 Link = Literal["identity", "log", "logistic", "softmax", "one_versus_rest"]  # ext/executor/linear.h
 
 
@@ -50,7 +43,7 @@ class Description(BaseModel):
     format: Annotated[int, Field(ge=1, le=_FORMAT)] = _FORMAT
     link: Link
     estimator: str  # the class that was fitted
-    classes: tuple[str | bool | int | float, ...] | None = None  # labels in the order of the outputs
+    classes: tuple[Label, ...] | None = None  # labels in the order of the outputs
     feature_names: Annotated[tuple[str, ...], Field(min_length=1)]
     named: bool = True  # False: fitted on a bare matrix, and the names are x0, x1, ...
 
@@ -64,7 +57,7 @@ class Description(BaseModel):
 
 def recognizes(content: bytes) -> bool:
     """Whether these bytes look like a linear model's file. Ask before ONNX, whose mark is one byte."""
-    return _ENTRY in _metadata(content)
+    return tensor_file.kind_of(content) == KIND
 
 
 def prepare(model: object, options: dict[str, Any]) -> PreparedModel | None:
@@ -82,21 +75,18 @@ def prepare(model: object, options: dict[str, Any]) -> PreparedModel | None:
     link = link_of(estimator)
     found = estimator.coef_
     dense = found.toarray() if hasattr(found, "toarray") else found  # after sparsify()
-    # In C's order: safetensors would write another one as it lies in memory.
     coefficients = np.atleast_2d(np.array(dense, np.float64, order="C"))
     intercepts = np.array(np.broadcast_to(estimator.intercept_, len(coefficients)), np.float64)
-    names = getattr(estimator, "feature_names_in_", None)
-    width = coefficients.shape[1]
+    names, named = tensor_file.feature_names(estimator, coefficients.shape[1])
     description = Description(
         link=link,
         estimator=f"sklearn.linear_model.{kind.__name__}",
-        classes=None if link in ("identity", "log") else tuple(map(_label, estimator.classes_.tolist())),
-        feature_names=tuple(f"x{i}" for i in range(width)) if names is None else tuple(map(str, names)),
-        named=names is not None,
+        classes=None if link in ("identity", "log") else tensor_file.labels(estimator.classes_),
+        feature_names=names,
+        named=named,
     )
     tensors = {"coefficients": coefficients, "intercepts": intercepts}
-    document = json.dumps(description.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-    content = safetensors.numpy.save(tensors, {_ENTRY: document})
+    content = tensor_file.write(description, tensors)
     return _prepared(content, f"the {kind.__name__}", options, estimator)
 
 
@@ -132,10 +122,7 @@ class LinearModel:
 
 def read(path: str) -> LinearModel:
     """The file of a bundle."""
-    try:
-        return LinearModel(*_read(Path(path).read_bytes(), FILE))
-    except OSError as error:
-        raise ModelError(f"{FILE} cannot be read: {error.strerror}.") from error
+    return LinearModel(*_read(tensor_file.read_bytes(path), FILE))
 
 
 def _prepared(content: bytes, source: str, options: dict[str, Any], estimator: object) -> PreparedModel:
@@ -153,16 +140,7 @@ def _prepared(content: bytes, source: str, options: dict[str, Any], estimator: o
 
 def _read(content: bytes, source: str) -> tuple[Description, Array, Array]:
     """Nothing of the file is trusted; that its numbers are finite, the executor checks."""
-    text = _metadata(content).get(_ENTRY)
-    if not isinstance(text, str):
-        raise ModelError(f"{source} is no linear model: its metadata has no entry {_ENTRY!r}.")
-    try:
-        description = Description.model_validate_json(text)
-        tensors = safetensors.numpy.load(content)
-    except ValidationError as error:
-        raise ModelError(f"{source} is malformed: {describe_validation(error)}.") from error
-    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy has not
-        raise ModelError(f"{source} is no whole safetensors file: {error}.") from error
+    description, tensors = tensor_file.read(content, source, Description, "linear model")
     coefficients = _tensor(tensors, "coefficients", 2, source)
     intercepts = _tensor(tensors, "intercepts", 1, source)
     if tensors:
@@ -189,25 +167,6 @@ def _tensor(tensors: dict[str, Array], name: str, rank: int, source: str) -> Arr
         shape = "[outputs, features]" if rank == 2 else "[outputs]"
         raise ModelError(f"{source} is malformed: {name!r} is {got}; F64 {shape} is expected.")
     return array
-
-
-def _metadata(content: bytes) -> dict[str, Any]:
-    """Of a safetensors file: a length of 8 bytes, then that much JSON, with the metadata in one field.
-
-    Empty for any other content.
-    """
-    size = int.from_bytes(content[:8], "little")
-    if content[8:9] != b"{" or size > len(content) - 8:
-        return {}
-    try:
-        found = json.loads(content[8 : 8 + size]).get("__metadata__")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _label(value: object) -> str | bool | int | float:
-    return value if isinstance(value, (str, bool, int, float)) else str(value)
 
 
 def _identity(_: Any) -> Link:

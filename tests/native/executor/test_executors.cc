@@ -31,6 +31,7 @@ std::unique_ptr<Executor> loaded_lightgbm() {
   const TemporaryFile file(testing::lightgbm_text());
   LightgbmOptions options;
   options.library = testing::lightgbm();
+  options.engine = "library";
   std::unique_ptr<Executor> made;
   const Status status = load_lightgbm(file.path(), options, &made);
   REQUIRE_MESSAGE(status.is_ok(), status.message());

@@ -6,7 +6,9 @@ import io
 import os
 import tarfile
 import tracemalloc
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,7 @@ def test_what_a_manifest_admits_to_is_held_to_the_limits(tmp_path: Path) -> None
 
 def test_every_cut_and_every_flipped_bit_is_refused(packed: Path, tmp_path: Path) -> None:
     data = packed.read_bytes()
+    content = gzip.decompress(data)
     archive = tmp_path / "damaged"
     for cut in range(0, len(data), 7):
         archive.write_bytes(data[:cut])
@@ -218,6 +221,9 @@ def test_every_cut_and_every_flipped_bit_is_refused(packed: Path, tmp_path: Path
         changed = bytearray(data)
         changed[at] ^= 0x10
         archive.write_bytes(changed)
+        with suppress(OSError, EOFError, zlib.error):
+            if gzip.decompress(bytes(changed)) == content:  # a bit that says nothing, where a block ends
+                continue
         refused(archive, tmp_path / "new")
 
 

@@ -191,5 +191,5 @@ def test_a_model_narrower_than_the_manifests_inputs_is_refused(tmp_path: Path) -
 def test_inputs_of_a_model_with_features_are_refused(tmp_path: Path) -> None:
     fitted = features()
     estimator = LinearRegression().fit(fitted.transform(flights()), late(flights()))
-    with pytest.raises(BundleError, match="inputs= is for a LightGBM or linear model without features"):
+    with pytest.raises(BundleError, match="inputs= is for a model of named columns without features"):
         build(tmp_path, estimator, features=fitted, inputs={"hour": "INT8"})

@@ -43,6 +43,12 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
         inputs=inputs,
         outputs=tensors(),
         max_rows=draw(st.integers(0, 2**31)),
+        scheduling={
+            "execution": draw(st.none() | st.sampled_from(["auto", "inline", "pool"])),
+            "merge": draw(st.none() | st.booleans()),
+            "max_batch_rows": draw(st.none() | st.integers(1, 2**31 - 1)),
+            "max_wait_us": draw(st.none() | st.floats(0, 1e7)),
+        },
         lineage={
             "training_data": draw(st.none() | st.just({"digest": "0" * 64, "rows": 3})),
             "parameters": draw(st.dictionaries(TEXT, JSON, max_size=3)),

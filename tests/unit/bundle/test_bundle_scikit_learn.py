@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import AdaBoostClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -161,8 +161,8 @@ def test_what_cannot_be_a_bundle_is_refused_by_name(tmp_path: Path) -> None:
         TransformError, match=r"pca > PCA: sklearn\.decomposition\._pca\.PCA cannot be converted"
     ):
         build(make_pipeline(StandardScaler(), PCA(1), LogisticRegression()).fit(train, target))
-    with pytest.raises(ModelError, match="RandomForestClassifier cannot be put in a bundle"):
-        build(make_pipeline(StandardScaler(), RandomForestClassifier(2)).fit(train, target))
+    with pytest.raises(ModelError, match="AdaBoostClassifier cannot be put in a bundle"):
+        build(make_pipeline(StandardScaler(), AdaBoostClassifier()).fit(train, target))
     with pytest.raises(ModelError, match="has its own features"):
         build(
             make_pipeline(StandardScaler(), LogisticRegression()).fit(train, target),

@@ -113,6 +113,7 @@ class Probe:
         self.library = ctypes.CDLL(str(path))
         self.library.probe_describe.restype = ctypes.c_char_p
         self.library.probe_specs.restype = ctypes.c_char_p
+        self.library.probe_default_outputs.restype = ctypes.c_size_t
         self.library.probe_arena_bytes.restype = ctypes.c_size_t
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -153,7 +154,8 @@ class Probe:
         self,
         path: Path,
         *,
-        library: Path | None = None,
+        library: Path | str | None = None,
+        engine: str = "auto",
         start_iteration: int = 0,
         num_iterations: int = -1,
         raw_score: bool = False,
@@ -162,7 +164,8 @@ class Probe:
         self.call(
             "probe_load_lightgbm",
             str(path).encode(),
-            str(library or lightgbm_library()).encode(),
+            str(lightgbm_library() if library is None else library).encode(),
+            engine.encode(),
             start_iteration,
             num_iterations,
             int(raw_score),
@@ -183,6 +186,7 @@ class Model:
         self.description = str(probe.library.probe_describe(handle).decode())
         self.inputs = self.specs(outputs=False)
         self.outputs = self.specs(outputs=True)
+        self.default_outputs = int(probe.library.probe_default_outputs(handle))
 
     def free(self) -> None:
         self.probe.library.probe_free(self.handle)
@@ -236,7 +240,7 @@ class Session:
     ) -> list[np.ndarray[Any, Any]]:
         """Arrays by position; BYTES as object arrays of bytes. `dtypes` overrides the model's."""
         if wanted is None:
-            wanted = tuple(range(len(self.model.outputs)))
+            wanted = tuple(range(self.model.default_outputs))
         keep: list[Any] = []
         tensors = (ProbeTensor * len(inputs))()
         for i, array in enumerate(inputs):

@@ -1,4 +1,4 @@
-"""The LightGBM executor against Booster.predict, bit for bit."""
+"""LightGBM models that the library runs, against Booster.predict, bit for bit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def saved(booster: lightgbm.Booster, path: Path) -> Path:
 def run(
     probe: Probe, path: Path, x: np.ndarray[Any, Any], dtype: str = "FP64", **options: Any
 ) -> np.ndarray[Any, Any]:
-    model = probe.lightgbm(path, **options)
+    model = probe.lightgbm(path, **{"engine": "library"} | options)
     session = model.session()
     (out,) = session.run(x, dtypes=(dtype,))
     session.close()
@@ -65,11 +65,13 @@ def test_odd_values_equal_boosters(probe: Probe, tmp_path: Path) -> None:
 
 
 def test_the_model_says_its_columns_and_classes(probe: Probe, tmp_path: Path) -> None:
-    binary = probe.lightgbm(saved(lightgbm_models.train("binary", 2), tmp_path / "b.txt"))
+    binary = probe.lightgbm(saved(lightgbm_models.train("binary", 2), tmp_path / "b.txt"), engine="library")
     assert binary.inputs == [("features", "FP64", (-1, 6))]
     assert binary.outputs == [("prediction", "FP64", (-1,))]
-    assert binary.description.startswith("LightGBM")
-    three = probe.lightgbm(saved(lightgbm_models.train("multiclass", 2), tmp_path / "m.txt"))
+    assert binary.description == "LightGBM C library, cpu"
+    three = probe.lightgbm(
+        saved(lightgbm_models.train("multiclass", 2), tmp_path / "m.txt"), engine="library"
+    )
     assert three.outputs == [("prediction", "FP64", (-1, 3))]
 
 
@@ -86,7 +88,7 @@ def test_a_range_of_iterations_equals_boosters(probe: Probe, tmp_path: Path, sta
 def test_a_start_outside_the_model_is_refused(probe: Probe, tmp_path: Path, start: int) -> None:
     path = saved(lightgbm_models.train("binary"), tmp_path / "model.txt")
     with pytest.raises(Failure, match="the model has iterations 0 to 19") as refused:
-        probe.lightgbm(path, start_iteration=start)
+        probe.lightgbm(path, engine="library", start_iteration=start)
     assert refused.value.code == INVALID_ARGUMENT
 
 
@@ -115,7 +117,8 @@ def test_input_of_another_shape_or_type_is_refused(
 
 
 def test_predictions_lie_in_the_arena_which_stops_growing(probe: Probe, tmp_path: Path) -> None:
-    session = probe.lightgbm(saved(lightgbm_models.train("multiclass", 2), tmp_path / "model.txt")).session()
+    path = saved(lightgbm_models.train("multiclass", 2), tmp_path / "model.txt")
+    session = probe.lightgbm(path, engine="library").session()
     x = lightgbm_models.features(100)
     session.run(x, repeats=2)
     held = session.arena_bytes
@@ -127,7 +130,9 @@ def test_predictions_lie_in_the_arena_which_stops_growing(probe: Probe, tmp_path
 
 def test_threads_share_a_model_while_contexts_come_and_go(probe: Probe, tmp_path: Path) -> None:
     booster = lightgbm_models.train("multiclass")
-    model = probe.lightgbm(saved(booster, tmp_path / "model.txt"), start_iteration=2, num_iterations=7)
+    model = probe.lightgbm(
+        saved(booster, tmp_path / "model.txt"), engine="library", start_iteration=2, num_iterations=7
+    )
     x = lightgbm_models.features(64, seed=5)
     expected = booster.predict(x, start_iteration=2, num_iteration=7)
 
@@ -153,13 +158,13 @@ count = lambda: len(os.listdir("/proc/self/task"))
 np.ones((4, 4)) @ np.ones((4, 4))
 probe = executor_probe.Probe(executor_probe.build())
 before = count()
-model = probe.lightgbm(pathlib.Path({path!r}))
+model = probe.lightgbm(pathlib.Path({path!r}), engine="library")
 session = model.session()
 session.run(np.zeros((2000, 6)))
 print(count() - before)
 gomp = ctypes.CDLL("libgomp.so.1")
 gomp.omp_set_num_threads(5)
-model = probe.lightgbm(pathlib.Path({path!r}))
+model = probe.lightgbm(pathlib.Path({path!r}), engine="library")
 model.session().run(np.zeros((10, 6)))
 print(gomp.omp_get_max_threads())
 """
@@ -187,7 +192,7 @@ def test_training_in_this_process_keeps_its_threads(probe: Probe, tmp_path: Path
     stop = threading.Event()
 
     def serve() -> set[bytes]:
-        model = probe.lightgbm(path)
+        model = probe.lightgbm(path, engine="library")
         given = {model.run(x)[0].tobytes()}
         while not stop.is_set():
             given.add(model.run(x)[0].tobytes())
@@ -215,5 +220,5 @@ def test_a_missing_or_foreign_library_is_a_failed_precondition(probe: Probe, tmp
         (executor_probe.onnxruntime_library(), "has no function LGBM_GetLastError"),
     ):
         with pytest.raises(Failure, match=words) as refused:
-            probe.lightgbm(path, library=library)
+            probe.lightgbm(path, engine="library", library=library)
         assert refused.value.code == FAILED_PRECONDITION

@@ -224,7 +224,7 @@ numbers = ["0", "-1", "1", "2", "7", "99", "-99", "1000000", "2147483647", "-214
     "1e400", "1e-400", "5e-324", "nan", "inf", ".5", "5.", "007", "+1", "0x1", ""]
 tokens = [m.span() for m in re.finditer(r"(?<=[ =:])[^ =:\\n]+", whole[: whole.index("end of trees")])]
 lines = whole.splitlines(keepends=True)
-served = refused = 0
+served = refused = compiled = 0
 for trial in range({trials}):
     text = whole
     kind = trial % 5
@@ -247,26 +247,35 @@ for trial in range({trials}):
         text = damage.resized(text)
     target.write_text(text)
     try:
-        model = probe.lightgbm(target)
+        model = probe.lightgbm(target, engine="library")
     except executor_probe.Failure:
         refused += 1
-        continue
-    session = model.session()
-    session.run(x)
-    session.close()
+        try:
+            probe.lightgbm(target, engine="forest").free()
+        except executor_probe.Failure:
+            continue
+        raise AssertionError(f"trial {{trial}}: the library refuses what is compiled")
+    (expected,) = model.run(x)
     model.free()
     served += 1
-print(served, refused)
+    model = probe.lightgbm(target)
+    if model.description.startswith("compiled"):
+        answers = model.run(x, wanted=tuple(range(len(model.outputs))))
+        np.testing.assert_allclose(answers[0], expected, rtol=1e-12, err_msg=f"trial {{trial}}")
+        compiled += 1
+    model.free()
+print(served, refused, compiled)
 """
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "categories", "linear leaves", "one against all", "stumps"])
-def test_no_damage_ends_or_hangs_the_process(tmp_path: Path, kind: str) -> None:
+def test_no_damage_ends_or_hangs_the_process_or_makes_engines_differ(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.txt"
     path.write_text(text_of(kind, 3, leaves=8))
     code = FUZZ.format(path=str(path), target=str(tmp_path / "damaged.txt"), seed=11, trials=600)
     done = executor_probe.child(code, MALLOC_PERTURB_="165")
     assert done.returncode == 0, done.stderr[-2000:]
-    served, refused = map(int, done.stdout.split()[-2:])
+    served, refused, compiled = map(int, done.stdout.split()[-3:])
     assert served > 30
     assert refused > 100
+    assert (compiled > 30) == (kind != "linear leaves")

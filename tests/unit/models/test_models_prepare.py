@@ -39,7 +39,12 @@ def test_a_booster_becomes_its_text() -> None:
     assert (prepared.kind, prepared.file) == ("lightgbm", "model.txt")
     assert prepared.content.decode() == booster.model_to_string()
     assert prepared.feature_names == ("Column_0", "Column_1", "Column_2")
-    assert prepared.options.model_dump() == {"start_iteration": 0, "num_iterations": -1, "raw_score": False}
+    assert prepared.options.model_dump() == {
+        "start_iteration": 0,
+        "num_iterations": -1,
+        "raw_score": False,
+        "engine": "auto",
+    }
 
 
 def test_the_best_iteration_is_recorded_as_predict_would_use_it() -> None:
@@ -121,7 +126,7 @@ def test_a_pipeline_is_refused_by_name() -> None:
     [
         (3, r"model is a builtins\.int\. Expected a LightGBM Booster"),
         (None, r"model is a builtins\.NoneType"),
-        (b"", "holds neither a LightGBM text model nor an ONNX model"),
+        (b"", "holds neither a LightGBM text model nor an XGBoost model nor an ONNX model"),
         (b"PK\x03\x04", "holds neither"),
         (b"treehouse", "holds neither"),
     ],

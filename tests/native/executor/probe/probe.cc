@@ -77,10 +77,11 @@ int probe_load_onnx(const char* path, const char* library, const char* const* pr
   return report(status, message, room);
 }
 
-int probe_load_lightgbm(const char* path, const char* library, int start_iteration, int num_iterations,
-                        int raw_score, Loaded** made, char* message, std::size_t room) {
+int probe_load_lightgbm(const char* path, const char* library, const char* engine, int start_iteration,
+                        int num_iterations, int raw_score, Loaded** made, char* message, std::size_t room) {
   LightgbmOptions options;
   options.library = library;
+  options.engine = engine;
   options.start_iteration = start_iteration;
   options.num_iterations = num_iterations;
   options.raw_score = raw_score != 0;
@@ -100,6 +101,8 @@ const char* probe_describe(Loaded* loaded) {
   loaded->text = loaded->executor->describe();
   return loaded->text.c_str();
 }
+
+std::size_t probe_default_outputs(const Loaded* loaded) { return loaded->executor->default_outputs(); }
 
 const char* probe_specs(Loaded* loaded, int outputs) {
   loaded->text = written(outputs != 0 ? loaded->executor->outputs() : loaded->executor->inputs());
