@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
+import xgboost
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
@@ -238,6 +239,14 @@ def train_linear() -> tuple[LogisticRegression, t.Features]:
     return LogisticRegression(max_iter=1000).fit(features.transform(frame), distances), features
 
 
+def train_forest() -> xgboost.Booster:
+    random = np.random.default_rng(5)
+    matrix = random.normal(size=(400, len(MATRIX_COLUMNS)))
+    matrix[random.random(matrix.shape) < 0.1] = np.nan
+    data = xgboost.DMatrix(matrix, np.nan_to_num(matrix).sum(axis=1), feature_names=list(MATRIX_COLUMNS))
+    return xgboost.train({"nthread": 1, "max_depth": 4}, data, 12)
+
+
 def trips(rows: int = 400, seed: int = 1) -> pd.DataFrame:
     """Texts, instants as text and as seconds, categories, and numbers of several types; some are missing."""
     random = np.random.default_rng(seed)
@@ -311,6 +320,7 @@ class Samples:
         self.matrix = train_matrix(2)
         self.classes = train_matrix(3)
         self.linear, self.linear_features = train_linear()
+        self.forest = train_forest()
         self._onnx = {
             "typed": echo(*TYPED),
             "halves": echo(*HALVES),
@@ -338,6 +348,7 @@ class Samples:
             features=self.linear_features,
             examples=flights(8, seed=9),
         )
+        penstock.build(path, name="forest", version="1", model=self.forest)
         for name, model in self._onnx.items():
             penstock.build(path, name=name, version="1", model=model)
 

@@ -7,32 +7,24 @@
 
 #include "base/guarded.h"
 #include "codec/grpc_message.h"
+#include "codec/parameters.h"
+#include "codec/wire_reader.h"
+#include "engine/merge.h"
 
 namespace penstock::engine {
 namespace {
 
 // Raw contents of this size and more go to the socket from where the model put them.
 constexpr std::size_t kBorrowBytes = 4096;
+// A message of more bytes is not decoded on a loop if the pool may do it: numbers that do not lie aligned are
+// copied, and each string is looked at.
+constexpr std::size_t kDecodeHereBytes = 256 * 1024;
 constexpr std::string_view kNoMemory = "out of memory for this request; send fewer rows at once";
 
-Status expired(std::string_view when, std::int64_t by_ns) {
+Status expired(const Admitted& admitted, std::string_view when, std::int64_t by_ns) {
+  admitted.lane->counters.expired.add(1);
   return {Code::kDeadlineExceeded,
           "the deadline passed " + std::string(when) + " (" + std::to_string(by_ns / 1000) + " us ago)"};
-}
-
-// The caller's deadline: grpc-timeout, or the reserved request parameter `timeout` (int64 microseconds) if it
-// is nearer.
-std::int64_t deadline_of(const InferCall& call, const codec::InferRequest& request) noexcept {
-  std::int64_t deadline = call.deadline_ns;
-  for (const codec::Parameter& parameter : request.parameters) {
-    if (parameter.name != "timeout") continue;
-    const auto* timeout = std::get_if<std::int64_t>(&parameter.value);
-    if (timeout == nullptr || *timeout <= 0) continue;
-    if (*timeout < (kNoDeadline - call.arrived_ns) / 1000) {
-      deadline = std::min(deadline, call.arrived_ns + *timeout * 1000);
-    }
-  }
-  return deadline;
 }
 
 // Whether a result is one of the request's own tensors, where they came: a model may hand an input on as an
@@ -44,21 +36,80 @@ bool lies_in(std::span<const std::byte> message, std::span<const TensorView> res
   });
 }
 
-Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const InferCall& call,
-                      std::int64_t started, const codec::InferRequest& request, Arena& arena,
-                      InferAnswer* answer) {
-  const std::int64_t deadline = deadline_of(call, request);
-  const std::int64_t decoded = monotonic_ns();
-  if (decoded >= deadline) return expired("before the model ran", decoded - deadline);
-
-  PENSTOCK_RETURN_IF_ERROR(version.run(lane, request, arena, &answer->execution));
-  if (answer->execution.executed_ns >= deadline) {
-    return expired("while the model ran", answer->execution.executed_ns - deadline);
+std::int64_t rows_of(const codec::InferRequest& request) noexcept {
+  std::int64_t rows = 0;
+  for (const codec::InputTensor& input : request.inputs) {
+    if (!input.tensor.shape.empty()) rows = std::max(rows, input.tensor.shape[0]);
   }
-  const std::size_t borrow_at =
-      lies_in(call.message, answer->execution.results.tensors) ? SIZE_MAX : kBorrowBytes;
-  answer->pieces = version.encode(request, arm, answer->execution, call.framed ? codec::kPrefixBytes : 0,
-                                  borrow_at, call.streamed, arena);
+  return rows;
+}
+
+bool wants_more(const Admitted& admitted) noexcept {
+  const std::span<const TensorSpec> more = admitted.version->optional_outputs();
+  return !more.empty() &&
+         std::ranges::any_of(admitted.request.outputs, [&](const codec::RequestedOutput& output) {
+           return std::ranges::find(more, output.name, &TensorSpec::name) != more.end();
+         });
+}
+
+// Of the turn before; counts these to the present one.
+std::int64_t rows_before(Lane& lane, std::uint64_t turn, std::int64_t rows) noexcept {
+  if (lane.turn.number != turn) lane.turn = {turn, 0, lane.turn.rows};
+  lane.turn.rows += rows;
+  return lane.turn.rows_before;
+}
+
+// model_name, model_version and parameters alone.
+Status decode_names(std::span<const std::byte> message, Arena& arena, codec::InferRequest* request) {
+  constexpr std::uint32_t kModelName = codec::wire_tag(1, codec::WireType::kLength);
+  constexpr std::uint32_t kModelVersion = codec::wire_tag(2, codec::WireType::kLength);
+  constexpr std::uint32_t kParameters = codec::wire_tag(4, codec::WireType::kLength);
+  *request = {};
+  codec::WireReader reader(message);
+  codec::WireField field;
+  std::size_t parameters = 0;
+  while (reader.next(&field)) {
+    if (field.tag == kModelName) request->model_name = codec::as_text(field.bytes);
+    if (field.tag == kModelVersion) request->model_version = codec::as_text(field.bytes);
+    if (field.tag == kParameters) ++parameters;
+  }
+  if (reader.failed()) return reader.error("ModelInferRequest");
+  return codec::decode_parameters(codec::WireReader(message), kParameters, parameters, "ModelInferRequest",
+                                  arena, &request->parameters);
+}
+
+// The stages of one answered request; `ran` is when the run that it had a part in began.
+void count(const Admitted& admitted, const Execution& execution, std::int64_t ran) noexcept {
+  const std::int64_t encoded = monotonic_ns();
+  const InferCall& call = admitted.call;
+  Counters& counters = admitted.lane->counters;
+  counters.requests.add(1);
+  counters.rows.add(execution.rows);
+  counters.request_ns.add(encoded - call.arrived_ns);
+  counters.queue_ns.add(admitted.started_ns - call.arrived_ns + (ran - admitted.decoded_ns));
+  counters.decode_ns.add(admitted.decoded_ns - admitted.started_ns);
+  counters.transform_ns.add(execution.transformed_ns - ran);
+  counters.execute_ns.add(execution.executed_ns - execution.transformed_ns);
+  counters.encode_ns.add(encoded - execution.executed_ns);
+  counters.last_ns.set(encoded);
+}
+
+// One run of the model, with all that was encoded of it.
+void count_run(Lane& lane, const Execution& execution, std::int64_t ran, std::int64_t encoded) noexcept {
+  lane.counters.executions.add(1);
+  RunTally& tally = lane.counters.runs[Counters::run_size(execution.rows)];
+  tally.runs.add(1);
+  tally.transform_ns.add(execution.transformed_ns - ran);
+  tally.execute_ns.add(execution.executed_ns - execution.transformed_ns);
+  tally.encode_ns.add(encoded - execution.executed_ns);
+}
+
+Status encode(const Admitted& admitted, const Execution& execution, std::size_t borrow_at, Arena& arena,
+              InferAnswer* answer) {
+  const InferCall& call = admitted.call;
+  answer->pieces =
+      admitted.version->encode(admitted.request, admitted.arm, execution,
+                               call.framed ? codec::kPrefixBytes : 0, borrow_at, call.streamed, arena);
   if (answer->pieces.empty()) {
     return {Code::kResourceExhausted,
             "the answer would be larger than a protobuf message can be (2 GiB); "
@@ -66,60 +117,270 @@ Status run_and_encode(const Version& version, Lane& lane, route::Arm arm, const 
   }
   answer->bytes = 0;
   for (const codec::Piece& piece : answer->pieces) answer->bytes += piece.bytes.size();
-
-  const std::int64_t encoded = monotonic_ns();
-  Counters& counters = lane.counters;
-  counters.requests.add(1);
-  counters.rows.add(answer->execution.rows);
-  counters.executions.add(1);
-  counters.request_ns.add(encoded - call.arrived_ns);
-  counters.queue_ns.add(started - call.arrived_ns);
-  counters.decode_ns.add(decoded - started);
-  counters.transform_ns.add(answer->execution.transformed_ns - decoded);
-  counters.execute_ns.add(answer->execution.executed_ns - answer->execution.transformed_ns);
-  counters.encode_ns.add(encoded - answer->execution.executed_ns);
-  counters.last_ns.set(encoded);
   return Status::ok();
 }
 
-Status counted(const Version& version, Lane& lane, route::Arm arm, const InferCall& call,
-               std::int64_t started, const codec::InferRequest& request, Arena& arena, InferAnswer* answer) {
-  Status status = run_and_encode(version, lane, arm, call, started, request, arena, answer);
+Status check_deadline(const Admitted& admitted, std::int64_t now_ns, std::string_view when) {
+  const std::int64_t deadline = deadline_of(admitted);
+  return now_ns >= deadline ? expired(admitted, when, now_ns - deadline) : Status::ok();
+}
+
+// From what is bound to the answer.
+Status run_alone(const Admitted& admitted, const Bound& bound, std::int64_t ran, Arena& arena,
+                 InferAnswer* answer) {
+  Lane& lane = *admitted.lane;
+  Execution& execution = answer->execution;
+  PENSTOCK_RETURN_IF_ERROR(admitted.version->execute(lane, bound, arena, &execution));
+  PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, execution.executed_ns, "while the model ran"));
+  const bool handed_on = lies_in(admitted.call.message, execution.results.tensors);
+  PENSTOCK_RETURN_IF_ERROR(encode(admitted, execution, handed_on ? SIZE_MAX : kBorrowBytes, arena, answer));
+  count(admitted, execution, ran);
+  count_run(lane, execution, ran, lane.counters.last_ns.get());
+  return Status::ok();
+}
+
+Status counted(const Admitted& admitted, Status status) noexcept {
   if (!status.is_ok()) {
-    lane.counters.failures.add(1);
-    lane.counters.failure_ns.add(monotonic_ns() - call.arrived_ns);
+    Counters& counters = admitted.lane->counters;
+    counters.failures.add(1);
+    counters.failure_ns.add(monotonic_ns() - admitted.call.arrived_ns);
   }
   return status;
 }
 
+void begin(const Admitted& admitted, InferAnswer* answer) noexcept {
+  answer->id = admitted.request.id;
+  answer->hosted = admitted.hosted;
+}
+
 }  // namespace
 
-Status infer(const Snapshot& snapshot, std::size_t lane, const InferCall& call, Arena& arena,
-             InferAnswer* answer) noexcept {
-  const auto work = [&]() -> Status {
-    const std::int64_t started = monotonic_ns();
-    codec::InferRequest request;
-    PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &request));
-    answer->id = request.id;
+Status admit(const Snapshot& snapshot, std::size_t lane, std::uint64_t turn, const InferCall& call,
+             Arena& arena, Admitted* admitted, Place* place) noexcept {
+  const auto find = [&]() -> Status {
     Snapshot::Found found;
-    PENSTOCK_RETURN_IF_ERROR(snapshot.find(request.model_name, request.model_version, &found));
-    const Hosted& hosted = *found.hosted;
-    answer->hosted = &hosted.version;
-    return counted(*hosted.version, *hosted.lanes[lane], found.arm, call, started, request, arena, answer);
+    PENSTOCK_RETURN_IF_ERROR(
+        snapshot.find(admitted->request.model_name, admitted->request.model_version, &found));
+    admitted->hosted = &found.hosted->version;
+    admitted->version = found.hosted->version.get();
+    admitted->lane = found.hosted->lanes[lane];
+    admitted->arm = found.arm;
+    return Status::ok();
+  };
+  const auto work = [&]() -> Status {
+    admitted->call = call;
+    admitted->started_ns = monotonic_ns();
+    if (call.message.size() > kDecodeHereBytes) [[unlikely]] {
+      PENSTOCK_RETURN_IF_ERROR(decode_names(call.message, arena, &admitted->request));
+      PENSTOCK_RETURN_IF_ERROR(find());
+      if (const Schedule& schedule = admitted->version->schedule(); schedule.uses_pool()) {
+        admitted->rows = schedule.max_batch_rows;
+        *place = Place::kPool;
+        return Status::ok();
+      }
+    }
+    PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &admitted->request));
+    PENSTOCK_RETURN_IF_ERROR(find());
+    const Schedule& schedule = admitted->version->schedule();
+    *place = Place::kHere;
+    if (schedule.merges || schedule.uses_pool()) admitted->rows = rows_of(admitted->request);
+    // What was measured is a run for the outputs that everybody gets.
+    if (schedule.uses_pool() && (admitted->rows > schedule.inline_rows || wants_more(*admitted))) {
+      *place = Place::kPool;
+    } else if (schedule.merges &&
+               rows_before(*admitted->lane, turn, admitted->rows) >= schedule.min_batch_rows) {
+      *place = Place::kTurn;
+    }
+    admitted->decoded_ns = monotonic_ns();
+    return Status::ok();
   };
   return guarded(work, kNoMemory);
 }
 
-Status infer(const Version& version, Lane& lane, const InferCall& call, Arena& arena,
-             InferAnswer* answer) noexcept {
+Status admit(const Version& version, Lane& lane, const InferCall& call, Arena& arena,
+             Admitted* admitted) noexcept {
   const auto work = [&]() -> Status {
-    const std::int64_t started = monotonic_ns();
-    codec::InferRequest request;
-    PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &request));
-    answer->id = request.id;
-    return counted(version, lane, route::Arm::kPinned, call, started, request, arena, answer);
+    admitted->call = call;
+    admitted->version = &version;
+    admitted->lane = &lane;
+    admitted->started_ns = monotonic_ns();
+    PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &admitted->request));
+    admitted->decoded_ns = monotonic_ns();
+    return Status::ok();
   };
   return guarded(work, kNoMemory);
+}
+
+std::int64_t deadline_of(const Admitted& admitted) noexcept {
+  const InferCall& call = admitted.call;
+  std::int64_t deadline = call.deadline_ns;
+  for (const codec::Parameter& parameter : admitted.request.parameters) {
+    if (parameter.name != "timeout") continue;
+    const auto* timeout = std::get_if<std::int64_t>(&parameter.value);
+    if (timeout == nullptr || *timeout <= 0) continue;
+    if (*timeout < (kNoDeadline - call.arrived_ns) / 1000) {
+      deadline = std::min(deadline, call.arrived_ns + *timeout * 1000);
+    }
+  }
+  return deadline;
+}
+
+Status answer(const Admitted& admitted, Arena& arena, InferAnswer* answer) noexcept {
+  const auto work = [&]() -> Status {
+    begin(admitted, answer);
+    PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, admitted.decoded_ns, "before the model ran"));
+    Bound bound;
+    PENSTOCK_RETURN_IF_ERROR(admitted.version->bind(admitted.request, arena, &bound));
+    return run_alone(admitted, bound, admitted.decoded_ns, arena, answer);
+  };
+  return counted(admitted, guarded(work, kNoMemory));
+}
+
+Status infer(const Version& version, Lane& lane, const InferCall& call, Arena& arena,
+             InferAnswer* made) noexcept {
+  Admitted admitted;
+  PENSTOCK_RETURN_IF_ERROR(admit(version, lane, call, arena, &admitted));
+  return answer(admitted, arena, made);
+}
+
+namespace {
+
+// What answer_together() works on. Lives for the length of it.
+class Together {
+ public:
+  Together(std::span<const Admitted> members, std::int64_t max_rows, Arena& arena, Receiver& receiver)
+      : members_(members), max_rows_(max_rows), arena_(arena), receiver_(receiver) {}
+
+  void run() noexcept {
+    const Status roomy = guarded(
+        [&] {
+          bounds_ = arena_.array<Bound>(members_.size());
+          left_ = arena_.uninitialised<std::size_t>(members_.size()).first(0);
+          group_ = arena_.uninitialised<std::size_t>(members_.size());
+          parts_ = arena_.uninitialised<const Bound*>(members_.size());
+          return Status::ok();
+        },
+        kNoMemory);
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      Status status = roomy;
+      if (status.is_ok()) status = guarded([&] { return bind(i); }, kNoMemory);
+      if (!status.is_ok()) {
+        fail(i, std::move(status));
+      } else {
+        left_ = std::span(left_.data(), left_.size() + 1);
+        left_.back() = i;
+      }
+    }
+    while (!left_.empty()) run_group();
+  }
+
+ private:
+  Status bind(std::size_t member) {
+    const Admitted& admitted = members_[member];
+    PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, monotonic_ns(), "before the model ran"));
+    return admitted.version->bind(admitted.request, arena_, &bounds_[member]);
+  }
+
+  void fail(std::size_t member, Status status) noexcept {
+    status = counted(members_[member], std::move(status));
+    answer_.clear();
+    receiver_.receive(member, std::move(status), answer_);
+  }
+
+  // The first of those that are left, and what agrees with it and finds room; the others stay.
+  void run_group() noexcept {
+    const Bound& first = bounds_[left_[0]];
+    std::int64_t rows = 0;
+    std::size_t taken = 0;
+    std::size_t stay = 0;
+    for (const std::size_t member : left_) {
+      const Bound& bound = bounds_[member];
+      if (taken == 0 || (rows + bound.rows <= max_rows_ && agree(first, bound))) {
+        rows += bound.rows;
+        parts_[taken] = &bound;
+        group_[taken++] = member;
+      } else {
+        left_[stay++] = member;
+      }
+    }
+    left_ = left_.first(stay);
+    if (taken > 1 && rows >= members_[0].version->schedule().min_batch_rows && run_shared(taken, rows))
+      return;
+    for (std::size_t i = 0; i < taken; ++i) run_one(group_[i]);
+  }
+
+  void run_one(std::size_t member) noexcept {
+    const Admitted& admitted = members_[member];
+    const std::int64_t ran = monotonic_ns();
+    begin(admitted, &answer_);
+    Status status =
+        guarded([&] { return run_alone(admitted, bounds_[member], ran, arena_, &answer_); }, kNoMemory);
+    if (!status.is_ok()) return fail(member, std::move(status));
+    receiver_.receive(member, Status::ok(), answer_);
+    answer_.clear();
+  }
+
+  // False: nothing was answered; each has to run by itself.
+  bool run_shared(std::size_t count, std::int64_t rows) noexcept {
+    Execution whole;
+    const std::int64_t ran = monotonic_ns();
+    const Admitted& any = members_[group_[0]];
+    std::span<std::span<const TensorView>> slices;
+    const Status status = guarded([&]() -> Status {
+      const Bound merged = merge(parts_.first(count), arena_);
+      PENSTOCK_RETURN_IF_ERROR(any.version->execute(*any.lane, merged, arena_, &whole));
+      slices = arena_.uninitialised<std::span<const TensorView>>(count);
+      std::int64_t first = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        slices[i] = slice(whole.results.tensors, rows, first, parts_[i]->rows, arena_);
+        if (slices[i].empty()) return {Code::kInternal, "an output does not have the rows of the inputs"};
+        first += parts_[i]->rows;
+      }
+      return Status::ok();
+    });
+    if (!status.is_ok()) return false;
+    for (std::size_t i = 0; i < count; ++i) answer_one(group_[i], whole, *parts_[i], slices[i], ran);
+    count_run(*any.lane, whole, ran, monotonic_ns());
+    return true;
+  }
+
+  void answer_one(std::size_t member, const Execution& whole, const Bound& bound,
+                  std::span<const TensorView> results, std::int64_t ran) noexcept {
+    const Admitted& admitted = members_[member];
+    begin(admitted, &answer_);
+    Execution& mine = answer_.execution;
+    mine.results.tensors = results;
+    mine.rows = bound.rows;
+    mine.transformed_ns = whole.transformed_ns;
+    mine.executed_ns = whole.executed_ns;
+    Status status = guarded(
+        [&]() -> Status {
+          PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, whole.executed_ns, "while the model ran"));
+          return encode(admitted, mine, SIZE_MAX, arena_, &answer_);
+        },
+        kNoMemory);
+    if (!status.is_ok()) return fail(member, std::move(status));
+    engine::count(admitted, mine, ran);
+    receiver_.receive(member, Status::ok(), answer_);
+    answer_.clear();
+  }
+
+  const std::span<const Admitted> members_;
+  const std::int64_t max_rows_;
+  Arena& arena_;
+  Receiver& receiver_;
+  std::span<Bound> bounds_;
+  std::span<std::size_t> left_;
+  std::span<std::size_t> group_;
+  std::span<const Bound*> parts_;
+  InferAnswer answer_;
+};
+
+}  // namespace
+
+void answer_together(std::span<const Admitted> members, std::int64_t max_rows, Arena& arena,
+                     Receiver& receiver) noexcept {
+  Together(members, max_rows, arena, receiver).run();
 }
 
 }  // namespace penstock::engine

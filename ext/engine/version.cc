@@ -48,8 +48,12 @@ Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
   const std::span<const TensorSpec> outputs = kept.executor->outputs();
   for (std::uint32_t i = 0; i < outputs.size(); ++i) {
     version->outputs_by_name_.emplace(outputs[i].name, i);
-    version->all_outputs_.push_back(i);
+    if (i < kept.executor->default_outputs()) version->default_outputs_.push_back(i);
   }
+  const auto by_row = [](const TensorSpec& tensor) { return !tensor.shape.empty() && tensor.shape[0] == -1; };
+  version->has_rows_ =
+      std::ranges::all_of(version->inputs_.specs(), by_row) && std::ranges::all_of(outputs, by_row);
+  version->set_schedule(kept.schedule);
   for (std::size_t arm = 0; arm < route::kArmCount; ++arm) {
     const std::array<codec::Parameter, 2> parameters{
         {{"penstock_arm", route::arm_name(static_cast<route::Arm>(arm))},
@@ -58,6 +62,11 @@ Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
   }
   *made = std::move(version);
   return Status::ok();
+}
+
+void Version::set_schedule(const Schedule& schedule) noexcept {
+  spec_.schedule = schedule;
+  if (!has_rows_) spec_.schedule.merges = false;
 }
 
 Status Version::add_lane(bool serves, Lane** made) const {
@@ -70,20 +79,37 @@ Status Version::add_lane(bool serves, Lane** made) const {
   return Status::ok();
 }
 
+Status Version::worker_lane(std::size_t worker, Lane** found) const {
+  {
+    const std::lock_guard lock(lanes_mutex_);
+    if (worker < worker_lanes_.size() && worker_lanes_[worker] != nullptr) {
+      *found = worker_lanes_[worker];
+      return Status::ok();
+    }
+  }
+  PENSTOCK_RETURN_IF_ERROR(add_lane(true, found));
+  const std::lock_guard lock(lanes_mutex_);
+  if (worker >= worker_lanes_.size()) worker_lanes_.resize(worker + 1);
+  worker_lanes_[worker] = *found;
+  return Status::ok();
+}
+
 Status Version::wanted_outputs(const codec::InferRequest& request, Arena& arena,
                                std::span<const std::uint32_t>* wanted) const {
   if (request.outputs.empty()) {
-    *wanted = all_outputs_;
+    *wanted = default_outputs_;
     return Status::ok();
   }
   const std::span<std::uint32_t> picked = arena.uninitialised<std::uint32_t>(request.outputs.size());
-  const std::span<bool> seen = arena.array<bool>(all_outputs_.size());
+  const std::span<bool> seen = arena.array<bool>(spec_.executor->outputs().size());
   for (std::size_t i = 0; i < request.outputs.size(); ++i) {
     const codec::RequestedOutput& output = request.outputs[i];
     const auto found = outputs_by_name_.find(output.name);
     if (found == outputs_by_name_.end()) {
       std::string expected;
-      for (const TensorSpec& spec : outputs()) expected += (expected.empty() ? "" : ", ") + spec.name;
+      for (const TensorSpec& spec : spec_.executor->outputs()) {
+        expected += (expected.empty() ? "" : ", ") + spec.name;
+      }
       return invalid_argument("output '" + std::string(output.name.substr(0, 200)) +
                               "' is not one of this model's; expected: " + expected);
     }
@@ -104,30 +130,37 @@ Status Version::wanted_outputs(const codec::InferRequest& request, Arena& arena,
   return Status::ok();
 }
 
-Status Version::run(Lane& lane, const codec::InferRequest& request, Arena& arena,
-                    Execution* execution) const {
-  std::span<const std::uint32_t> wanted;
-  PENSTOCK_RETURN_IF_ERROR(wanted_outputs(request, arena, &wanted));
+Status Version::bind(const codec::InferRequest& request, Arena& arena, Bound* bound) const {
+  PENSTOCK_RETURN_IF_ERROR(wanted_outputs(request, arena, &bound->wanted));
+  bound->first_row = request.first_row;
+  if (spec_.program == nullptr) return inputs_.bind_tensors(request, arena, &bound->tensors, &bound->rows);
+  return inputs_.bind_columns(request, arena, &bound->columns, &bound->matrix, &bound->rows);
+}
 
-  std::span<const TensorView> tensors;
-  if (spec_.program == nullptr) {
-    PENSTOCK_RETURN_IF_ERROR(inputs_.bind_tensors(request, arena, &tensors, &execution->rows));
-  } else {
-    std::span<const penstock_column> columns;
-    const TensorView* matrix = nullptr;
-    PENSTOCK_RETURN_IF_ERROR(inputs_.bind_columns(request, arena, &columns, &matrix, &execution->rows));
-    if (matrix != nullptr && spec_.matrix_passthrough) {
-      tensors = {matrix, 1};
-    } else {
-      if (matrix != nullptr) PENSTOCK_RETURN_IF_ERROR(inputs_.split_matrix(*matrix, arena, &columns));
-      PENSTOCK_RETURN_IF_ERROR(
-          spec_.program->run(columns, execution->rows, arena, &tensors, request.first_row));
+Status Version::execute(Lane& lane, const Bound& bound, Arena& arena, Execution* execution) const {
+  execution->rows = bound.rows;
+  std::span<const TensorView> tensors = bound.tensors;
+  if (bound.matrix != nullptr && spec_.matrix_passthrough) {
+    tensors = {bound.matrix, 1};
+  } else if (spec_.program != nullptr) {
+    std::span<const penstock_column> columns = bound.columns;
+    if (bound.matrix != nullptr) {
+      PENSTOCK_RETURN_IF_ERROR(inputs_.split_matrix(*bound.matrix, arena, &columns));
     }
+    PENSTOCK_RETURN_IF_ERROR(spec_.program->run(columns, bound.rows, arena, &tensors, bound.first_row));
   }
   execution->transformed_ns = monotonic_ns();
-  PENSTOCK_RETURN_IF_ERROR(spec_.executor->run(*lane.context, tensors, wanted, arena, &execution->results));
+  PENSTOCK_RETURN_IF_ERROR(
+      spec_.executor->run(*lane.context, tensors, bound.wanted, arena, &execution->results));
   execution->executed_ns = monotonic_ns();
   return Status::ok();
+}
+
+Status Version::run(Lane& lane, const codec::InferRequest& request, Arena& arena,
+                    Execution* execution) const {
+  Bound bound;
+  PENSTOCK_RETURN_IF_ERROR(bind(request, arena, &bound));
+  return execute(lane, bound, arena, execution);
 }
 
 std::span<const codec::Piece> Version::encode(const codec::InferRequest& request, route::Arm arm,
@@ -156,7 +189,26 @@ std::vector<std::pair<std::string, std::int64_t>> Version::counters() const {
     last = std::max(last, lane->counters.last_ns.get());
   }
   sums.emplace_back("last_unix_ms", unix_ms(last));
+  sums.emplace_back("waiting", line_.waiting());
   return sums;
+}
+
+std::vector<Version::Runs> Version::runs() const {
+  std::vector<Runs> found;
+  const std::lock_guard lock(lanes_mutex_);
+  for (std::size_t size = 0; size < Counters::kRunSizes; ++size) {
+    Runs sum{std::int64_t{1} << size, 0, 0, 0, 0};
+    for (const std::unique_ptr<Lane>& lane : lanes_) {
+      if (!lane->serves) continue;
+      const RunTally& tally = lane->counters.runs[size];
+      sum.runs += tally.runs.get();
+      sum.transform_ns += tally.transform_ns.get();
+      sum.execute_ns += tally.execute_ns.get();
+      sum.encode_ns += tally.encode_ns.get();
+    }
+    if (sum.runs > 0) found.push_back(sum);
+  }
+  return found;
 }
 
 }  // namespace penstock::engine

@@ -13,8 +13,7 @@ namespace {
 
 // Reads in one turn; a peer that sends without end then lets the others have theirs.
 constexpr int kReadsPerTurn = 4;
-// A read's size: it bounds the calls that one turn works on. Larger while a large message comes in.
-constexpr std::size_t kTurnBytes = 16 * 1024;
+// A read's size while a large message comes in.
 constexpr std::size_t kBulkBytes = 256 * 1024;
 // Between the notice of a drain and its last word: calls sent before the notice arrived are still taken.
 constexpr std::int64_t kDrainNoticeNs = 50'000'000;
@@ -49,6 +48,7 @@ bool Connection::read(std::span<std::byte> buffer) {
     if (moved.state == Io::kClosed) return false;
     Traffic::add(traffic_.bytes_in, static_cast<std::int64_t>(moved.bytes));
     read_ns_ = monotonic_ns();
+    taken_ = moved.bytes;
     const std::uint64_t handled = session_.handled();
     const std::size_t first = std::min(first_bytes_.size() - first_size_, moved.bytes);
     if (first > 0) {
@@ -61,7 +61,7 @@ bool Connection::read(std::span<std::byte> buffer) {
     // The calls that came are answered before more is read, and other connections have their turn.
     if (!bulk_ || moved.bytes < room.size()) break;
   }
-  return flush();
+  return true;
 }
 
 // Closing a socket with unread bytes resets the connection, and the reset takes away answers that the peer

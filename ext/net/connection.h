@@ -43,8 +43,13 @@ class Connection {
   int fd() const noexcept { return transport_->fd(); }
   Session& session() noexcept { return session_; }
 
-  // Reads what there is into `buffer`, as often as it fills, and handles it.
+  // A read's size: it bounds the calls that one turn works on.
+  static constexpr std::size_t kTurnBytes = 16 * 1024;
+
+  // Reads what there is into `buffer`, as often as it fills, and handles it. What there is to say then waits
+  // for flush(). Of calls that wait as well, the bytes lie in the first taken() of the buffer.
   bool read(std::span<std::byte> buffer);
+  std::size_t taken() const noexcept { return taken_; }
   // Sends what there is to send.
   bool flush();
   // Whether the loop is to call flush() when the socket takes more.
@@ -74,10 +79,11 @@ class Connection {
   std::size_t first_size_ = 0;
   std::int64_t opened_ns_;
   std::int64_t read_ns_;
-  Progress socket_;       // of what was written to the socket
-  Progress window_;       // of what the peer's windows let through
-  bool bulk_ = false;     // what came last was part of something larger
-  std::int64_t busy_ns_;  // when a call was last open
+  Progress socket_;        // of what was written to the socket
+  Progress window_;        // of what the peer's windows let through
+  std::size_t taken_ = 0;  // bytes of the last read
+  bool bulk_ = false;      // what came last was part of something larger
+  std::int64_t busy_ns_;   // when a call was last open
   std::int64_t drain_ns_ = 0;
   std::int64_t linger_ns_ = 0;  // since all was said
   bool blocked_ = false;

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/scheduling.h"
 
 namespace penstock::net {
 namespace {
@@ -22,10 +22,13 @@ namespace {
 constexpr std::size_t kReceiveBytes = 256 * 1024;
 constexpr std::int64_t kTickNs = 100'000'000;
 constexpr std::int64_t kListenPauseNs = 200'000'000;
-constexpr std::uint64_t kSliceNs = 100'000;  // the least that the kernel gives
 // epoll's user data: connections count from 1, listeners down from the top.
 constexpr std::uint64_t kWake = 0;
 constexpr std::uint64_t kListener = UINT64_MAX - 16;
+
+constexpr std::size_t align_up(std::size_t bytes) noexcept {
+  return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
+}
 
 bool control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {
   epoll_event event{};
@@ -44,28 +47,6 @@ int wait(int epoll, std::span<epoll_event> events, std::int64_t wait_ns) noexcep
   // ENOSYS, or EPERM from a sandbox that is older than the call.
   const std::int64_t ms = wait_ns < 0 ? -1 : std::min<std::int64_t>((wait_ns + 999'999) / 1'000'000, 60'000);
   return ::epoll_wait(epoll, events.data(), capacity, static_cast<int>(ms));
-}
-
-// The kernel's struct sched_attr (sched_setattr(2)), which older C libraries do not have.
-struct SchedulingAttributes {
-  std::uint32_t size;
-  std::uint32_t policy;
-  std::uint64_t flags;
-  std::int32_t nice;
-  std::uint32_t priority;
-  std::uint64_t runtime_ns;
-  std::uint64_t deadline_ns;
-  std::uint64_t period_ns;
-};
-
-// Asks for short slices on this thread's core. The scheduler lets a thread with a shorter slice go before one
-// that is running (EEVDF, Linux 6.12), so that a request need not wait until a model that loads on the same
-// core has used up its own. Older kernels do nothing with it.
-void ask_for_short_slices() noexcept {
-  SchedulingAttributes attributes{};
-  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
-  attributes.runtime_ns = kSliceNs;
-  ::syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 }  // namespace
@@ -103,10 +84,27 @@ bool Loop::post(Task task) {
     if (closed_) return false;
     tasks_.push_back(std::move(task));
   }
+  wake();
+  return true;
+}
+
+void Loop::wake() noexcept {
   const std::uint64_t one = 1;
   // Fails only when the counter is full, and then the loop is woken anyway.
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
-  return true;
+}
+
+void Loop::give_back(engine::Jobs& done) noexcept {
+  engine::Jobs left;  // destroyed without the lock
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) {
+      left.swap(done);
+      return;
+    }
+    done_.splice(done_.end(), done);
+  }
+  wake();
 }
 
 void Loop::stop() {
@@ -124,6 +122,7 @@ void Loop::run() {
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
       if (id == kWake) {
+        settle();  // tasks may replace what gathered requests refer to
         run_tasks();
       } else if (id >= kListener) {
         // None are left when a task of this very turn began the drain.
@@ -132,6 +131,7 @@ void Loop::run() {
         handle(id, events[static_cast<std::size_t>(i)].events);
       }
     }
+    settle();
     if (deadlines_.empty() && connections_.empty() && listen_again_ns_ == 0) continue;
     now_ns_ = monotonic_ns();
     expire(now_ns_);
@@ -143,9 +143,11 @@ void Loop::run() {
   });
   listeners_.clear();
   std::vector<Task> left;  // destroyed without the lock
+  engine::Jobs unwanted;
   const std::lock_guard lock(mutex_);
   closed_ = true;
   left.swap(tasks_);
+  unwanted.swap(done_);
 }
 
 std::int64_t Loop::next_wake() const noexcept {
@@ -160,10 +162,13 @@ void Loop::run_tasks() {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
   std::vector<Task> tasks;
+  engine::Jobs done;
   {
     const std::lock_guard lock(mutex_);
     tasks.swap(tasks_);
+    done.swap(done_);
   }
+  complete(done);
   for (Task& task : tasks) {
     try {
       task(*this);
@@ -276,10 +281,50 @@ void Loop::attend_all(Work&& work) noexcept {
 void Loop::handle(std::uint64_t id, std::uint32_t events) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
+  if (buffer_.size() - buffer_used_ < Connection::kTurnBytes) settle();
+  const std::size_t gathered = service_.gathered();
   attend(found, [&](Connection& connection) {
     if ((events & EPOLLOUT) != 0 && !connection.flush()) return false;
-    return (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0 || connection.read(buffer_);
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0) return true;
+    if (!connection.read(std::span(buffer_).subspan(buffer_used_))) return false;
+    if (service_.gathered() == gathered) return connection.flush();
+    // What else is read in this turn lies behind it.
+    buffer_used_ = std::min(buffer_.size(), align_up(buffer_used_ + connection.taken()));
+    make_due(*found);
+    return true;
   });
+}
+
+void Loop::make_due(Connections::value_type& entry) {
+  if (entry.second.is_due) return;
+  due_.push_back(entry.first);
+  entry.second.is_due = true;
+}
+
+void Loop::complete(engine::Jobs& done) noexcept {
+  for (engine::Job& job : done) {
+    const auto found = connections_.find(job.connection);
+    if (found == connections_.end()) continue;
+    attend(found, [&](Connection& connection) {
+      Stream* stream = connection.session().find(job.stream);
+      if (stream == nullptr || stream->job != &job) return true;
+      make_due(*found);
+      service_.complete(*stream, job);
+      return true;
+    });
+  }
+}
+
+void Loop::settle() noexcept {
+  service_.settle();
+  buffer_used_ = 0;
+  for (const std::uint64_t id : due_) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) continue;
+    found->second.is_due = false;
+    attend(found, [](Connection& connection) { return connection.flush(); });
+  }
+  due_.clear();
 }
 
 void Loop::expire(std::int64_t now_ns) {

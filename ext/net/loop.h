@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/job.h"
 #include "net/connection.h"
 #include "net/fd.h"
 #include "net/listener.h"
@@ -39,6 +40,9 @@ class Loop {
   const Traffic& traffic() const noexcept { return traffic_; }
   // Connections given to this loop and not closed yet.
   std::int64_t assigned() const noexcept { return assigned_.load(std::memory_order_relaxed); }
+  // Gives back jobs of this loop that the pool is done with. From any thread; never fails. Once the loop
+  // stopped nobody waits for them any more.
+  void give_back(engine::Jobs& done) noexcept;
   // Hands over a connected socket. From any thread.
   void give(Fd socket);
   // Ends the loop and waits for its thread; open connections are closed as they are.
@@ -56,11 +60,15 @@ class Loop {
   Loop(std::size_t index, Shared& shared) : shared_(shared), service_(shared, index), index_(index) {}
 
   void run();
+  void wake() noexcept;
   void add(Fd socket);
   void run_tasks();
   void accept(const Listener& listener);
   void watch_listeners(bool on);
   void handle(std::uint64_t id, std::uint32_t events);
+  void complete(engine::Jobs& done) noexcept;
+  // Ends what the turn has gathered so far: answers it, and sends.
+  void settle() noexcept;
   void expire(std::int64_t now_ns);
   void tick(std::int64_t now_ns);
   std::int64_t next_wake() const noexcept;
@@ -68,9 +76,12 @@ class Loop {
   struct Entry {
     std::unique_ptr<Connection> connection;
     bool waits_to_write = false;
+    bool is_due = false;  // among due_
   };
   using Connections = std::unordered_map<std::uint64_t, Entry>;
 
+  // It has something to send when the turn settles.
+  void make_due(Connections::value_type& entry);
   // Does work(connection) and, where it gives false or throws, closes the connection; else waits for what
   // that waits for. The entry after it.
   template <typename Work>
@@ -87,6 +98,8 @@ class Loop {
   Fd epoll_;
   Fd wake_;
   std::vector<std::byte> buffer_;
+  std::size_t buffer_used_ = 0;     // by requests that were gathered in this turn
+  std::vector<std::uint64_t> due_;  // connections
   Connections connections_;
   std::uint64_t next_id_ = 1;
   std::vector<Listener> listeners_;
@@ -99,6 +112,7 @@ class Loop {
 
   std::mutex mutex_;
   std::vector<Task> tasks_;
+  engine::Jobs done_;
   bool closed_ = false;
   std::thread thread_;
 };

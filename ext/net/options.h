@@ -20,6 +20,7 @@ struct Options {
   std::uint16_t port = 8001;       // 0: any free one
   std::string unix_socket;         // a path; empty: none
   unsigned loops = 0;              // 0: one a core
+  unsigned pool_threads = 0;       // 0: one a core but for one, which is left to the loops
   std::size_t max_message_bytes = 64U << 20U;
   std::uint32_t max_concurrent_streams = 1024;
   std::size_t max_connections = 10'000;

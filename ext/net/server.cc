@@ -54,11 +54,19 @@ Status Server::start() {
   loops_.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     loops_.emplace_back();
-    Status status = Loop::start(i, shared_, &loops_.back());
-    if (!status.is_ok()) {
+    Status started = Loop::start(i, shared_, &loops_.back());
+    if (!started.is_ok()) {
       loops_.clear();
-      return status;
+      return started;
     }
+  }
+  const unsigned workers = options.pool_threads > 0 ? options.pool_threads : std::max(2U, usable_cores()) - 1;
+  Status status = engine::Pool::start(
+      workers, [this](std::size_t loop, engine::Jobs& done) { loops_[loop]->give_back(done); },
+      &shared_.pool);
+  if (!status.is_ok()) {
+    loops_.clear();
+    return status;
   }
   auto ready = std::make_shared<std::vector<Listener>>(std::move(listeners));  // a task is to be copyable
   loops_.front()->post([this, ready](Loop& loop) {
@@ -144,6 +152,8 @@ bool Server::drain(std::int64_t timeout_ns) {
 
 void Server::stop() {
   shared_.bridge->stop();
+  // First: what it gives back goes to loops that still run. They cancel what waits for it.
+  if (shared_.pool) shared_.pool->stop();
   for (const auto& loop : loops_) loop->stop();
   loops_.clear();
 }
@@ -158,6 +168,8 @@ std::vector<std::pair<std::string, std::int64_t>> Server::counters() const {
       sums[i++].second += count.load(std::memory_order_relaxed);
     });
   }
+  sums.emplace_back("pool_waiting", shared_.pool ? shared_.pool->waiting() : 0);
+  sums.emplace_back("pool_running", shared_.pool ? shared_.pool->running() : 0);
   return sums;
 }
 

@@ -6,7 +6,6 @@
 
 #include "codec/grpc_message.h"
 #include "codec/small_messages.h"
-#include "engine/pipeline.h"
 
 namespace penstock::net {
 namespace {
@@ -20,17 +19,6 @@ bool is_server(std::string_view service) noexcept {
 
 }  // namespace
 
-struct Service::Clearing {
-  explicit Clearing(Service& of) noexcept : service(of) {}
-  Clearing(const Clearing&) = delete;
-  Clearing& operator=(const Clearing&) = delete;
-  ~Clearing() {
-    service.answer_.clear();
-    service.arena_.reset();
-  }
-  Service& service;
-};
-
 const engine::Snapshot& Service::snapshot() { return *reader_.get(); }
 
 bool Service::ready() { return snapshot().ready && !shared_.draining.load(std::memory_order_relaxed); }
@@ -38,9 +26,8 @@ bool Service::ready() { return snapshot().ready && !shared_.draining.load(std::m
 void Service::on_message(Stream& stream, std::span<const std::byte> message) {
   switch (stream.method->rpc) {
     case Rpc::kInfer:
-      return infer(stream, message);
     case Rpc::kStreamInfer:
-      return stream_infer(stream, message);
+      return inference_.take(stream, message, snapshot());
     case Rpc::kServerLive:
       return server_live(stream, message);
     case Rpc::kServerReady:
@@ -60,43 +47,11 @@ void Service::on_message(Stream& stream, std::span<const std::byte> message) {
 void Service::on_half_close(Stream& stream) { stream.session->finish(stream, Status::ok()); }
 
 void Service::on_closed(Stream& stream) noexcept {
+  inference_.forget(stream);
   if (!stream.watched) return;
   watchers_[stream.watcher] = watchers_.back();
   watchers_[stream.watcher]->watcher = stream.watcher;
   watchers_.pop_back();
-}
-
-void Service::infer(Stream& stream, std::span<const std::byte> message) {
-  const Clearing at_end(*this);
-  const engine::InferCall call{message, stream.arrived_ns, stream.deadline_ns, true, false};
-  Status status = engine::infer(snapshot(), loop_, call, arena_, &answer_);
-  if (status.is_ok()) send_answer(stream);
-  stream.session->finish(stream, std::move(status));
-}
-
-void Service::stream_infer(Stream& stream, std::span<const std::byte> message) {
-  const Clearing at_end(*this);
-  const engine::InferCall call{message, stream.arrived_ns, stream.deadline_ns, true, true};
-  const Status status = engine::infer(snapshot(), loop_, call, arena_, &answer_);
-  if (status.is_ok()) return send_answer(stream);
-  send_framed(stream, codec::encode_stream_error(status.message(), answer_.id, codec::kPrefixBytes, arena_));
-}
-
-void Service::send_answer(Stream& stream) {
-  if (answer_.bytes < Message::kCopyBelow) {
-    std::vector<std::byte> bytes = stream.session->buffer();
-    bytes.reserve(answer_.bytes);
-    for (const codec::Piece& piece : answer_.pieces) {
-      bytes.insert(bytes.end(), piece.bytes.begin(), piece.bytes.end());
-    }
-    return stream.session->send(stream, Message(std::move(bytes)));
-  }
-  // The answer keeps the arena that it lies in; the next request gets another one.
-  HeldAnswerPtr held = spare_.take();
-  std::swap(held->arena, arena_);
-  std::swap(held->answer, answer_);
-  held->answer.keep_version();
-  stream.session->send(stream, Message(std::move(held)));
 }
 
 void Service::server_live(Stream& stream, std::span<const std::byte>) {

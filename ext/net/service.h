@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "base/arena.h"
 #include "base/published.h"
 #include "codec/small_messages.h"
+#include "engine/job.h"
 #include "engine/snapshot.h"
-#include "net/held_answer.h"
+#include "net/inference.h"
 #include "net/session.h"
 #include "net/shared.h"
 
@@ -20,22 +20,26 @@ namespace penstock::net {
 // Owned by a loop, used by its thread alone.
 class Service final : public Handler {
  public:
-  Service(Shared& shared, std::size_t loop) : shared_(shared), loop_(loop), reader_(shared.snapshot) {}
+  Service(Shared& shared, std::size_t loop)
+      : shared_(shared), loop_(loop), reader_(shared.snapshot), inference_(shared, loop) {}
 
   void on_message(Stream& stream, std::span<const std::byte> message) override;
   void on_half_close(Stream& stream) override;
   void on_closed(Stream& stream) noexcept override;
 
+  // Requests that wait for settle(), until when what was read of them must stay where it is.
+  std::size_t gathered() const noexcept { return inference_.gathered(); }
+  // Ends a turn of the loop: answers those.
+  void settle() noexcept { inference_.settle(); }
+  // What the pool did with a request.
+  void complete(Stream& stream, engine::Job& job) { inference_.complete(stream, job); }
   // Python's answer to a bridged call.
   void answer(Stream& stream, Status status, std::string_view reply);
   // Lets the snapshot of before go, and tells the health watchers what changed. False: there are none.
+  // Nothing may be gathered.
   bool adopt();
 
  private:
-  struct Clearing;  // of the answer and the arena, at the end of a request
-
-  void infer(Stream& stream, std::span<const std::byte> message);
-  void stream_infer(Stream& stream, std::span<const std::byte> message);
   void server_live(Stream& stream, std::span<const std::byte> message);
   void server_ready(Stream& stream, std::span<const std::byte> message);
   void model_ready(Stream& stream, std::span<const std::byte> message);
@@ -53,14 +57,11 @@ class Service final : public Handler {
   // Answers with one small message and OK.
   void reply(Stream& stream, const codec::FramedReply& framed);
   void send_framed(Stream& stream, std::span<const std::byte> framed);
-  void send_answer(Stream& stream);
 
   Shared& shared_;
   const std::size_t loop_;
   Published<engine::Snapshot>::Reader reader_;
-  Arena arena_;
-  engine::InferAnswer answer_;  // of the request that is being answered; clear between two
-  SpareAnswers spare_;
+  Inference inference_;
   std::vector<Stream*> watchers_;
 };
 

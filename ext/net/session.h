@@ -100,6 +100,17 @@ class Session {
   // A call that waited for Python goes on.
   void resume(Stream& stream);
 
+  // Takes over the message that is being handled, for one that is answered later: it lies behind `skip`
+  // bytes, and the stream is charged with all of them until release().
+  std::vector<std::byte> keep(Stream& stream, std::span<const std::byte> message, std::size_t* skip);
+  void release(Stream& stream, std::size_t bytes) noexcept {
+    account(stream, -static_cast<std::ptrdiff_t>(bytes));
+  }
+  // A unary call's message is not looked at any more.
+  void drop_request(Stream& stream) noexcept;
+  // Ends the call at that moment, unless it has a nearer deadline.
+  void date(Stream& stream, std::int64_t deadline_ns);
+
   // A buffer for a small answer, from a message that was sent before.
   std::vector<std::byte> buffer();
 

@@ -1,5 +1,6 @@
 // The way in: request headers, and messages out of DATA frames.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -219,11 +220,38 @@ void Session::half_close(Stream& stream) {
   handler_.on_message(stream, stream.view);
   stream.view = {};
   stream.view_is_borrowed = false;
-  // Not needed while the peer takes its time to read the answer.
-  if (stream.body.capacity() > kSpareBody) {
-    account(stream, -static_cast<std::ptrdiff_t>(stream.body.size()));
-    std::vector<std::byte>().swap(stream.body);
+  if (stream.waiting == 0) drop_request(stream);
+}
+
+// Not needed while the peer takes its time to read the answer.
+void Session::drop_request(Stream& stream) noexcept {
+  if (stream.body.capacity() <= kSpareBody) return;
+  account(stream, -static_cast<std::ptrdiff_t>(stream.body.size()));
+  std::vector<std::byte>().swap(stream.body);
+}
+
+std::vector<std::byte> Session::keep(Stream& stream, std::span<const std::byte> message, std::size_t* skip) {
+  std::vector<std::byte>& body = stream.body;
+  const std::less_equal<const std::byte*> not_after;
+  if (!message.empty() && not_after(body.data(), message.data()) &&
+      not_after(message.data() + message.size(), body.data() + body.size())) {
+    *skip = static_cast<std::size_t>(message.data() - body.data());
+    return std::move(body);  // charged for already
   }
+  *skip = 0;
+  std::vector<std::byte> copy(message.begin(), message.end());
+  account(stream, static_cast<std::ptrdiff_t>(copy.size()));
+  return copy;
+}
+
+void Session::date(Stream& stream, std::int64_t deadline_ns) {
+  if (deadline_ns >= stream.deadline_ns) return;
+  if (stream.timer) {
+    deadlines_.erase(*stream.timer);
+    stream.timer.reset();
+  }
+  stream.deadline_ns = deadline_ns;
+  dated_.push_back(stream.id);
 }
 
 void Session::settle_half_close(Stream& stream) {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/published.h"
+#include "engine/pool.h"
 #include "engine/snapshot.h"
 #include "net/bridge.h"
 #include "net/budget.h"
@@ -24,6 +25,7 @@ struct Shared {
   Published<engine::Snapshot> snapshot;
   std::atomic<bool> draining{false};
   std::shared_ptr<Bridge> bridge;
+  std::unique_ptr<engine::Pool> pool;  // null: all requests run on the loops
 };
 
 }  // namespace penstock::net

@@ -14,6 +14,10 @@
 #include "codec/small_messages.h"
 #include "net/message.h"
 
+namespace penstock::engine {
+struct Job;
+}
+
 namespace penstock::net {
 
 struct Method;
@@ -61,7 +65,9 @@ struct Stream {
   bool deferred = false;  // nghttp2 waits for resume_data
   bool finished = false;  // nothing more will be queued; `status` goes out behind the queue
   Status status;
-  std::size_t waiting = 0;                      // calls that Python has and has not answered
+  std::size_t waiting = 0;                      // messages that were taken and will be answered later
+  std::size_t gathered = 0;                     // where it stands among those of its loop's turn, from 1
+  engine::Job* job = nullptr;                   // of its that the pool has
   std::optional<codec::ServingStatus> watched;  // what a health watcher was told last
   std::size_t watcher = 0;                      // its place among the service's watchers
 

@@ -63,6 +63,14 @@ class ServerSection(_Section):
     drain_timeout_s: Seconds = 30.0
 
 
+class PoolSection(_Section):
+    """`[pool]`: the threads for requests that would hold up the loops."""
+
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # 0: one a core but for one
+    inline_us: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 250.0
+    queue_limit: Count = 256  # of one version
+
+
 class LimitsSection(_Section):
     """`[limits]`: what one peer may take. The data plane enforces them; see ext/net/options.h."""
 
@@ -122,6 +130,22 @@ def _policy(value: object) -> object:
     raise ValueError('expected "latest", "all", or a list of version names such as ["1", "3"]')
 
 
+class Scheduling(_Section):
+    """`[models.<name>.scheduling]`, or a bundle's own: where requests run, and whether they share runs.
+
+    What the settings say wins over the bundle; what neither says is decided by what was measured.
+    """
+
+    execution: Literal["auto", "inline", "pool"] | None = None
+    merge: bool | None = None
+    max_batch_rows: Count | None = None
+    max_wait_us: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+
+    def over(self, other: Scheduling) -> Scheduling:
+        """This, and where it says nothing, the other."""
+        return other.model_copy(update=self.model_dump(exclude_none=True))
+
+
 class ModelSection(_Section):
     """`[models.<name>]`: which versions of a model to serve, and how."""
 
@@ -131,12 +155,14 @@ class ModelSection(_Section):
     # Of the model's kind (providers, intra_op_threads, ...), instead of the bundle's own; checked when it is
     # loaded.
     options: dict[str, JsonValue] = {}
+    scheduling: Scheduling = Scheduling()
 
 
 class Settings(_Section):
     """All of them; `load_settings` reads them."""
 
     server: ServerSection = ServerSection()
+    pool: PoolSection = PoolSection()
     limits: LimitsSection = LimitsSection()
     repository: RepositorySection = RepositorySection()
     bundle: BundleSection = BundleSection()
@@ -148,7 +174,7 @@ class Settings(_Section):
 
 
 _DEFAULT_MODEL = ModelSection()
-_FLAT_SECTIONS: tuple[str, ...] = ("server", "limits", "repository", "bundle")
+_FLAT_SECTIONS: tuple[str, ...] = ("server", "pool", "limits", "repository", "bundle")
 
 
 def load_settings(

@@ -65,6 +65,19 @@ class Runner:
         """What `predict` gives."""
         return self.manifest.outputs
 
+    @property
+    def optional_outputs(self) -> tuple[Tensor, ...]:
+        """What `predict` gives besides to those who name it: `contributions`, of a compiled forest."""
+        return tuple(
+            Tensor.model_validate({"name": name, "datatype": datatype, "shape": shape})
+            for name, datatype, shape in self._loaded.core.optional_outputs
+        )
+
+    @property
+    def matrix_columns(self) -> tuple[str, ...]:
+        """The columns of the model's matrix by name: what `contributions` are of, in that order."""
+        return self._loaded.matrix_columns
+
     def features(self) -> Features | None:
         """The bundle's fitted transforms, read from its folder: to train the next model on the same.
 
@@ -83,7 +96,7 @@ class Runner:
         threads: int | None = None,
         progress: bool | Told | None = None,
     ) -> dict[str, Array]:
-        """The outputs by name (all of them, or those named), one row for each row of `data`.
+        """The outputs by name (`outputs`, or those named), one row for each row of `data`.
 
         `data` is what `Client.infer` takes: a frame (pandas, polars, pyarrow), a mapping of columns or
         tensors by input name, or one array (the model's only input, or [rows, columns] where every input is
@@ -181,7 +194,8 @@ class Runner:
         """The outputs for a table without rows."""
         if not self._by_row:
             raise InputError("the table is empty; at least one row is expected")
-        return scoring.nothing(self.outputs, outputs)
+        known = (*self.outputs, *self.optional_outputs) if outputs else self.outputs
+        return scoring.nothing(known, outputs)
 
     def _run(self, part: Sequence[InPlace], outputs: Sequence[str], first_row: int) -> dict[str, Array]:
         sent = {tensor.name: tensor.values for tensor in part}

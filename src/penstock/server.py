@@ -50,7 +50,12 @@ class Server:
         self._lifecycle = Lifecycle(
             repository.path,
             settings=settings.model,
-            load=BundleLoader(limits, settings.model, allow_custom=repository.allow_custom_transforms),
+            load=BundleLoader(
+                limits,
+                settings.model,
+                allow_custom=repository.allow_custom_transforms,
+                pool=settings.pool,
+            ),
             publish=lambda models, ready: self._core.publish(models, ready),
             report=announce,
             limits=limits,
@@ -140,6 +145,7 @@ def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, A
         "port": server.port,
         "unix_socket": server.unix_socket,
         "loops": server.loops,
+        "pool_threads": settings.pool.threads,
         **settings.limits.model_dump(),
         "bridged": {path: "stream" if method.stream else "unary" for path, method in methods.items()},
     }

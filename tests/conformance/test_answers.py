@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+import xgboost
 from triton_tensors import frame_inputs, tensor
 
 from sample_bundles import HALVES, MATRIX_COLUMNS, TYPED, Samples, flights, value_of
@@ -79,6 +80,20 @@ def test_a_linear_model_with_transforms_answers_what_its_estimator_predicts(
     expected = samples.linear.predict_proba(samples.linear_features.transform(frame))
     np.testing.assert_allclose(answer.as_numpy("prediction"), expected, rtol=0, atol=1e-13)
     assert client.get_model_config("linear").config.platform == "linear"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 37])
+def test_a_forest_answers_what_its_booster_predicts(
+    client: triton.InferenceServerClient, samples: Samples, rows: int
+) -> None:
+    matrix = np.random.default_rng(rows).normal(size=(rows, len(MATRIX_COLUMNS)))
+    matrix[0, 0] = np.nan
+
+    answer = client.infer("forest", [tensor("features", matrix)])
+
+    data = xgboost.DMatrix(matrix, feature_names=list(MATRIX_COLUMNS))
+    np.testing.assert_allclose(answer.as_numpy("prediction"), samples.forest.predict(data), rtol=1e-5)
+    assert client.get_model_config("forest").config.platform == "forest"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 50])

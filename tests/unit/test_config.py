@@ -154,7 +154,7 @@ def test_a_port_that_was_set_stands_among_service_links(logged: list[logging.Log
         ("PENSTOCK_SEVER_PORT", "did you mean PENSTOCK_SERVER_PORT?"),
         ("PENSTOCK_PORT", "did you mean PENSTOCK_SERVER_PORT?"),
         ("PENSTOCK_MODELS_DELAY_POLICY", "settings of models stand in the file that --config names"),
-        ("PENSTOCK_", "they begin with PENSTOCK_SERVER_, PENSTOCK_LIMITS_, "),
+        ("PENSTOCK_", "they begin with PENSTOCK_SERVER_, PENSTOCK_POOL_, PENSTOCK_LIMITS_, "),
     ],
 )
 def test_a_variable_of_no_section_is_told_with_the_nearest_setting(

@@ -34,7 +34,7 @@ PENSTOCK = [sys.executable, "-u", "-c", "from penstock.cli import main; main()"]
 NOT_RUN = ("make", "source", "git", "pip")
 PORT = "8001"
 # Commands that ask a server, by default the one on port 8001.
-ASKING = ("predict", "models", "load", "unload")
+ASKING = ("predict", "bench", "models", "load", "unload")
 PATIENCE_S = 20.0
 
 
@@ -73,8 +73,11 @@ def commands(console: str) -> list[tuple[str, list[str]]]:
 
 
 def comparable(line: str) -> str:
-    """The line without what differs from run to run: digests, times, sizes, digits behind a point, gaps."""
+    """The line without what differs from run to run: digests, times, sizes, digits behind a point, gaps; and
+    without what the machine's processor has.
+    """
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "<time>", line)
+    line = re.sub(r", (avx\w+|portable)( from \d+ rows on)?", "", line)
     line = re.sub(r"[\d,]+ (ms|bytes)\b", r"0 \1", line)
     line = re.sub(r"\b\d+\.\d+(e-?\d+)?(?![.\d])", "0.0", line)
     line = re.sub(r"\b[0-9a-f]{8,}\b", "<digest>", line)

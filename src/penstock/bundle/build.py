@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from penstock import models
 from penstock.bundle.arrays import arrays_of, infer_datatypes, to_wire
 from penstock.bundle.examples import DTYPES, Arrays, rows_of, write_examples
@@ -43,8 +45,10 @@ from penstock.bundle.oracle import oracle_of
 from penstock.bundle.placing import partial_folder, place, sync_folder, version_exists
 from penstock.bundle.scikit_learn import compare_features, taken_apart
 from penstock.bundle.verify import Progress
+from penstock.config import Scheduling
 from penstock.errors import BundleError, InputError, ModelError
-from penstock.models import PreparedModel, lightgbm, linear, onnx
+from penstock.models import PreparedModel, forest, lightgbm, linear, onnx
+from penstock.models.options import describe_validation
 from penstock.transforms.scikit_learn import is_of_scikit_learn
 
 if TYPE_CHECKING:
@@ -52,10 +56,10 @@ if TYPE_CHECKING:
     from penstock.transforms import Features, Transform
 
 GOLDEN_FILE = "golden.safetensors"
-# Absolute and relative, of what two runs of one model may differ by. LightGBM and linear models add the same
+# Absolute and relative, of what two runs of one model may differ by. Trees and linear models add the same
 # numbers in the same order everywhere (scikit-learn in another one); ONNX Runtime mostly computes in single
 # precision, in an order that depends on the machine and batch.
-_TOLERANCE = {lightgbm.KIND: 1e-9, linear.KIND: 1e-9, onnx.KIND: 1e-4}
+_TOLERANCE = {lightgbm.KIND: 1e-9, forest.KIND: 1e-9, linear.KIND: 1e-9, onnx.KIND: 1e-4}
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def build(
     examples: object | None = None,
     lineage: Mapping[str, Any] | None = None,
     max_rows: int = 0,
+    scheduling: Scheduling | Mapping[str, Any] | None = None,
     tolerance: float | None = None,
     model_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -88,18 +93,20 @@ def build(
 ) -> Bundle:
     """Writes `repository/name/version` and returns it. It appears when it is complete, verified and has run.
 
-    - `model`: a LightGBM Booster, estimator or text file; a fitted linear estimator of scikit-learn; an
-      ONNX file, its bytes or a ModelProto; or a fitted Pipeline that ends with one of these estimators and
-      brings its features along.
+    - `model`: a LightGBM Booster, estimator or text file; an XGBoost Booster, estimator or file (JSON or
+      UBJSON); a fitted forest or linear estimator of scikit-learn; an ONNX file, its bytes or a ModelProto;
+      or a fitted Pipeline that ends with one of these estimators and brings its features along.
     - `features`: fitted Features, a list of transforms to fit on `reference` now, or a fitted transformer
-      of scikit-learn, converted as by Features.from_scikit_learn. Without them the
-      feature names of a LightGBM or linear model are the columns, FP64 unless `inputs` (name to datatype)
+      of scikit-learn, converted as by Features.from_scikit_learn. Without them the feature names of a
+      LightGBM model, a forest or a linear model are the columns, FP64 unless `inputs` (name to datatype)
       or the columns of `reference` say otherwise; an ONNX model keeps its own inputs.
     - `reference`: the training frame; its digest is the lineage's, unless that has its own `training_data`.
     - `examples`: rows to record and to compare at every load, within `tolerance` (absolute plus
-      relative; by default 1e-4 for ONNX, else 1e-9). With a LightGBM model, a linear estimator or
-      features, their answers must first be those of the model's own library.
+      relative; by default 1e-4 for ONNX, else 1e-9). With a LightGBM model, a forest, a linear estimator
+      or features, their answers must first be those of the model's own library.
     - `lineage`: see `lineage_of`.
+    - `scheduling`: where its requests run and whether they share runs: the keys of
+      `[models.<name>.scheduling]` in a server's settings, which win over these.
     - `max_rows`: of one request; 0 is no limit. `model_options`: see `Options` of the model's kind.
     - `created`: a time, or its text as in 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, else now. With
       it fixed, the same inputs give the same digest.
@@ -107,6 +114,7 @@ def build(
     Raises BundleError, ModelError, TransformError or InputError; nothing is left behind then.
     """
     _check_types(repository, name=name, version=version, max_rows=max_rows, tolerance=tolerance)
+    schedule = _scheduling(scheduling)
     for what, table in (("inputs", inputs), ("lineage", lineage), ("model_options", model_options)):
         if table is not None and not isinstance(table, Mapping):
             raise BundleError(f"{what} is {_shown(table)}; expected a mapping, such as a dict.")
@@ -151,6 +159,7 @@ def build(
                 ),
                 "transforms": fitted and Transforms(document=DOCUMENT_FILE, arrays=ARRAYS_FILE),
                 "max_rows": max_rows,
+                "scheduling": schedule,
                 "golden": None,
                 "lineage": lineage_of(lineage, reference=reference, kind=prepared.kind),
                 "files": files.entries,
@@ -201,7 +210,7 @@ def _columns(
             "the features say their inputs" if features is not None else "an ONNX model keeps its own inputs"
         )
         raise BundleError(
-            f"inputs= is for a LightGBM or linear model without features; here {reason}. Leave it out."
+            f"inputs= is for a model of named columns without features; here {reason}. Leave it out."
         )
     if features is not None:
         _compare_names(prepared, features)
@@ -308,6 +317,13 @@ def _check_types(
         raise BundleError(f"max_rows is {_shown(max_rows)}; expected 0 (no limit) or a number of rows.")
     if tolerance is not None and (isinstance(tolerance, bool) or not isinstance(tolerance, (int, float))):
         raise BundleError(f"tolerance is {_shown(tolerance)}; expected a number from 0 up.")
+
+
+def _scheduling(given: Scheduling | Mapping[str, Any] | None) -> Scheduling:
+    try:
+        return Scheduling.model_validate(given or {})
+    except ValidationError as error:
+        raise BundleError(f"scheduling= cannot be used: {describe_validation(error)}.") from error
 
 
 def _shown(value: object) -> str:

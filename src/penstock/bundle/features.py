@@ -152,12 +152,21 @@ def passes_matrix(kind: str, executor: Executor, inputs: Sequence[tuple[str, str
     )
 
 
+def matrix_columns(kind: str, features: Features | None, inputs: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the model's matrix by name: the features, or the inputs where there are none. Of an ONNX
+    model that takes its own inputs, none.
+    """
+    if features is not None:
+        return tuple(features.output_names)
+    return tuple(inputs) if kind in MATRIX_KINDS else ()
+
+
 def plan_of(
     kind: str, executor: Executor, features: Features | None, inputs: Sequence[tuple[str, str]]
 ) -> Plan | None:
     """The plan from a bundle's columns (`inputs`: name and datatype) to its model's matrix.
 
-    With features, theirs. Without, the columns of a LightGBM or linear model are cast to the type of its
+    With features, theirs. Without, the columns of a model that is not ONNX are cast to the type of its
     matrix, and an ONNX model takes its own inputs (None). ModelError when the model does not take
     one matrix of the features' width.
     """

@@ -21,7 +21,12 @@ from penstock.errors import BundleError
 from penstock.models.options import describe_validation
 
 _FIELDS = ("training_data", "parameters", "metrics", "code_revision", "author")
-_PACKAGES = {"lightgbm": ("lightgbm",), "linear": ("scikit-learn",), "onnx": ("onnx", "onnxruntime")}
+_PACKAGES = {
+    "lightgbm": ("lightgbm",),
+    "forest": ("scikit-learn", "xgboost", "xgboost-cpu"),
+    "linear": ("scikit-learn",),
+    "onnx": ("onnx", "onnxruntime"),
+}
 _GIT_TIMEOUT = 10.0  # seconds
 
 

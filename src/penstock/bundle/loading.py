@@ -7,21 +7,38 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.bundle.examples import invent, read_examples
-from penstock.bundle.features import assemble, empty_is_missing, passes_matrix, read_features
+from penstock.bundle.cost import Schedule, measure, schedule_of
+from penstock.bundle.examples import Arrays, invent, read_examples
+from penstock.bundle.features import (
+    assemble,
+    empty_is_missing,
+    matrix_columns,
+    passes_matrix,
+    read_features,
+)
 from penstock.bundle.golden import batch_size, check_golden, warm_up
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
+from penstock.config import PoolSection, Scheduling
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
 from penstock.instants import Times
+from penstock.models import MATRIX_KINDS
 
 if TYPE_CHECKING:
     from penstock._core import Executor, Version
     from penstock.transforms.plan import Plan
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a server says of how a bundle's requests are to run."""
+
+    pool: PoolSection
+    scheduling: Scheduling
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,8 @@ class LoadedBundle:
     core: Version
     description: str  # a line for people: what runs the model
     times: Mapping[str, Times]  # of each input that is dates and times, whether they have a time zone
+    matrix_columns: tuple[str, ...]  # of the model's matrix, by name; of ONNX without features, none
+    schedule: Schedule | None = None  # None where it is not to serve
 
 
 def open_bundle(
@@ -43,6 +62,7 @@ def open_bundle(
     overrides: Mapping[str, Any] | None = None,
     expected: tuple[str, str] | None = None,
     allow_custom: bool = False,
+    serving: Serving | None = None,
     progress: Progress | None = None,
 ) -> LoadedBundle:
     """Verifies, loads, checks the golden examples and warms up.
@@ -50,7 +70,8 @@ def open_bundle(
     The files are read once, into sealed memory, and everything is loaded from there; until this
     returns, a bundle takes its size in memory beside the loaded model. `overrides` replace options of
     its model. `expected` are the name and version that it must have. `allow_custom` lets its custom
-    transforms run, which are code of whoever built it; without, RefusedError where it has any. Raises
+    transforms run, which are code of whoever built it; without, RefusedError where it has any. With `serving`
+    what its runs cost is measured, and says where its requests run. Raises
     NotFoundError for no such folder; BundleError, ModelError, TransformError, ConfigError or GoldenError
     (one line, with the version's name) for what cannot be served.
     """
@@ -78,9 +99,13 @@ def open_bundle(
             )
             _compare_schema("input", manifest.inputs, core.inputs)
             _compare_schema("output", manifest.outputs, core.outputs)
-        _exercise(core, bundle, tell)
+        examples = _exercise(core, bundle, tell)
+    schedule = None if serving is None else _schedule(core, manifest, examples, serving)
     times = {} if features is None else features.times
-    return LoadedBundle(Path(path), manifest, bundle.digest, core, executor.description, times)
+    names = matrix_columns(manifest.model.kind, features, [name for name, _ in columns])
+    return LoadedBundle(
+        Path(path), manifest, bundle.digest, core, executor.description, times, names, schedule
+    )
 
 
 def make_version(
@@ -112,20 +137,40 @@ def make_version(
         raise ModelError(str(error)) from error
 
 
-def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> None:
+def _schedule(core: Version, manifest: Manifest, examples: Arrays, serving: Serving) -> Schedule:
+    """Measures what runs of the version cost, and tells the core where its requests run."""
+    try:
+        cost = measure(core, manifest.inputs, examples, manifest.max_rows)
+    except StatusError as error:
+        raise ModelError(f"{manifest.label}: its cost cannot be measured: {error}") from error
+    schedule = schedule_of(
+        cost,
+        serving.scheduling.over(manifest.scheduling),
+        serving.pool,
+        # The trees, or the coefficients, of a row are added in one order whatever stands beside it (ADR 14).
+        independent=manifest.model.kind in MATRIX_KINDS,
+        max_rows=manifest.max_rows,
+    )
+    core.set_schedule(**asdict(schedule))
+    return schedule
+
+
+def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> Arrays:
+    """Runs and compares its examples, or invented ones, which it gives."""
     manifest = bundle.manifest
     if manifest.golden is None:
         tell(f"{manifest.label}: warming up")
         rows = batch_size(manifest.inputs, 1, manifest.max_rows)
         try:
-            warm_up(core, manifest, invent(manifest.inputs, rows, bundle.digest))
+            invented = invent(manifest.inputs, rows, bundle.digest)
+            warm_up(core, manifest, invented)
         except GoldenError as error:
             raise GoldenError(
                 f"{error} These values were invented: build the bundle with examples=."
             ) from error
         except BundleError as error:
             raise BundleError(f"{manifest.label}: {error}.") from error
-        return
+        return invented
     tell(f"{manifest.label}: checking {manifest.golden.rows} golden examples")
     try:
         inputs, outputs = read_examples(
@@ -135,6 +180,7 @@ def _exercise(core: Version, bundle: VerifiedBundle, tell: Progress) -> None:
         raise BundleError(f"{manifest.label}: {manifest.golden.file} {error}.") from error
     check_golden(core, manifest, inputs, outputs)
     warm_up(core, manifest, inputs)
+    return inputs
 
 
 def _compare_missing(stated: Sequence[str], learned: Sequence[str]) -> None:

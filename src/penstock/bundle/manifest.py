@@ -24,8 +24,9 @@ from pydantic import (
     model_validator,
 )
 
+from penstock.config import Scheduling
 from penstock.errors import BundleError
-from penstock.models import lightgbm, linear, onnx
+from penstock.models import forest, lightgbm, linear, onnx
 from penstock.models.options import describe_validation
 
 FILE = "bundle.json"
@@ -87,6 +88,14 @@ class LightgbmModel(_Record):
     kind: Literal["lightgbm"]
     file: str
     options: lightgbm.Options
+
+
+class ForestModel(_Record):
+    """Decision trees and a link, as safetensors."""
+
+    kind: Literal["forest"]
+    file: str
+    options: forest.Options
 
 
 class LinearModel(_Record):
@@ -174,11 +183,12 @@ class Manifest(_Record):
     name: str
     version: str
     created: str
-    model: Annotated[LightgbmModel | LinearModel | OnnxModel, Field(discriminator="kind")]
+    model: Annotated[LightgbmModel | ForestModel | LinearModel | OnnxModel, Field(discriminator="kind")]
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
     transforms: Transforms | None
     max_rows: Annotated[int, Field(ge=0)]  # 0: no limit
+    scheduling: Scheduling = Scheduling()
     golden: Golden | None  # null: invented examples warm up, and nothing is compared
     lineage: Lineage
     files: dict[str, FileEntry]

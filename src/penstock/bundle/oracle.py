@@ -1,12 +1,14 @@
 """The oracle of a build: what the model's own library answers, for the compiled path to be held against.
 
-It shares nothing with that path but the fitted transforms: lightgbm's Booster, onnxruntime's
+It shares nothing with that path but the fitted transforms: the Booster of lightgbm or xgboost, onnxruntime's
 InferenceSession or the fitted estimator itself run the model here, on the features of the examples as they
 were given.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -18,11 +20,8 @@ from penstock.bundle.examples import DTYPES, Array, Arrays
 from penstock.bundle.golden import first_difference
 from penstock.bundle.manifest import Manifest, Tensor, Tolerance
 from penstock.errors import GoldenError, InputError
-from penstock.models import MATRIX_KINDS, PreparedModel, lightgbm, linear, onnx
+from penstock.models import MATRIX_KINDS, PreparedModel, forest, forest_xgboost, lightgbm, linear, onnx
 from penstock.transforms import Features
-
-# LightGBM adds the same numbers in the same order, whoever calls it.
-_LIGHTGBM_TOLERANCE = Tolerance(absolute=0.0, relative=1e-12)
 
 
 class _Library(Protocol):
@@ -31,19 +30,26 @@ class _Library(Protocol):
 
     def predict(self, matrix: Array, outputs: Sequence[Tensor]) -> Arrays: ...
 
+    def tolerance(self, given: Tolerance, expected: Array) -> Tolerance:
+        """How far an answer may be from `expected`, of the tolerance that the bundle was given."""
+        return given
+
 
 def oracle_of(
     model: PreparedModel, features: Features | None, examples: object, given: Arrays, manifest: Manifest
 ) -> Oracle | None:
-    """What answers will be compared with; None for an ONNX model that keeps its own inputs, and for a linear
-    model that comes as a file, which no other library runs.
+    """What answers will be compared with; None for an ONNX model that keeps its own inputs, for a file of a
+    linear model or forest, which no other library runs, and for XGBoost's where xgboost is not installed.
 
     `given` are the `examples` in the datatypes of the inputs, missing strings as None. InputError where a
     transform refuses them.
     """
     if features is None and model.kind not in MATRIX_KINDS:
         return None
-    if model.kind == linear.KIND and model.estimator is None:
+    if model.kind in (forest.KIND, linear.KIND) and model.estimator is None:
+        return None
+    from_xgboost = isinstance(model.estimator, forest_xgboost.Source)
+    if from_xgboost and importlib.util.find_spec("xgboost") is None:
         return None
     library = _LIBRARIES[model.kind](model)
     if features is None:
@@ -66,18 +72,19 @@ class Oracle:
     def compare(self, answers: Arrays, size: int, tolerance: Tolerance) -> None:
         """GoldenError where `answers`, given for `size` rows at a time, are not the library's own.
 
-        LightGBM's must be equal to 1e-12, those of others to `tolerance`. NumPy has no BF16, so outputs of
-        that type are left out. InputError where the library refuses the examples.
+        LightGBM's must be equal to 1e-12, XGBoost's as closely as single precision can say, those of others
+        to `tolerance`. NumPy has no BF16, so outputs of that type are left out. InputError where the library
+        refuses the examples.
         """
         outputs = [tensor for tensor in self._manifest.outputs if tensor.datatype != "BF16"]
         rows = len(self._matrix)
         batches = [self._matrix[start : start + size] for start in range(0, rows, size)]
         parts = [self._library.predict(batch, outputs) for batch in batches]
-        allowed = _LIGHTGBM_TOLERANCE if self._manifest.model.kind == lightgbm.KIND else tolerance
         for tensor in outputs:
             found = [part[tensor.name] for part in parts]
             expected = found[0] if len(found) == 1 else np.concatenate(found)
             by_row = expected.shape[:1] == (rows,)
+            allowed = self._library.tolerance(tolerance, expected)
             difference = first_difference(tensor, expected, answers[tensor.name], allowed, by_row)
             if difference is not None:
                 raise GoldenError(
@@ -95,7 +102,7 @@ class Oracle:
         return ""
 
 
-class _Lightgbm:
+class _Lightgbm(_Library):
     """`Booster.predict`, with the options that the bundle has."""
 
     name = "LightGBM"
@@ -116,8 +123,52 @@ class _Lightgbm:
         )
         return {outputs[0].name: np.asarray(answers)}
 
+    def tolerance(self, given: Tolerance, expected: Array) -> Tolerance:
+        # It adds the same numbers in the same order, whoever calls it.
+        return Tolerance(absolute=0.0, relative=1e-12)
 
-class _OnnxRuntime:
+
+class _XGBoost(_Library):
+    """`Booster.predict`, up to the round that the bundle uses; probabilities where it would give a class."""
+
+    name = "XGBoost"
+
+    def __init__(self, model: PreparedModel) -> None:
+        import xgboost
+
+        self.datatype = cast(forest.Options, model.options).datatype
+        source = cast(forest_xgboost.Source, model.estimator)
+        self._rounds = source.rounds
+        self._booster = xgboost.Booster({"nthread": 1})
+        self._booster.load_model(bytearray(source.content))
+        # The one that gives a class is otherwise the same.
+        if json.loads(self._booster.save_config())["learner"]["objective"]["name"] == "multi:softmax":
+            self._booster.set_param({"objective": "multi:softprob"})
+
+    def predict(self, matrix: Array, outputs: Sequence[Tensor]) -> Arrays:
+        import xgboost
+
+        booster = self._booster
+        try:
+            given = xgboost.DMatrix(
+                matrix,
+                feature_names=booster.feature_names,
+                feature_types=booster.feature_types,
+                enable_categorical=True,
+            )
+            answers = booster.predict(given, iteration_range=(0, self._rounds or 0))
+        except ValueError as error:  # XGBoostError is one
+            reason = str(error).splitlines()[0]
+            raise InputError(f"XGBoost refuses the features of the examples: {reason}") from error
+        return {outputs[0].name: np.asarray(answers, np.float64)}
+
+    def tolerance(self, given: Tolerance, expected: Array) -> Tolerance:
+        # It adds in single precision: a sum is off by some roundings of the largest number on the way.
+        largest = float(np.max(np.abs(expected), initial=0, where=np.isfinite(expected)))
+        return Tolerance(absolute=max(given.absolute, 1e-6 * largest), relative=max(given.relative, 1e-5))
+
+
+class _OnnxRuntime(_Library):
     """An InferenceSession with the bundle's options, on those of its providers that are here."""
 
     name = "ONNX Runtime"
@@ -154,14 +205,14 @@ class _OnnxRuntime:
         return {name: _bytes(np.asarray(answer)) for name, answer in zip(names, answers, strict=True)}
 
 
-class _ScikitLearn:
+class _ScikitLearn(_Library):
     """The fitted estimator: the second of two classes' probabilities, all of more, or `predict`."""
 
     name = "scikit-learn"
 
     def __init__(self, model: PreparedModel) -> None:
         self._estimator = cast(Any, model.estimator)
-        self.datatype: str = cast(linear.Options, model.options).datatype
+        self.datatype = cast(linear.Options | forest.Options, model.options).datatype
 
     def predict(self, matrix: Array, outputs: Sequence[Tensor]) -> Arrays:
         # From FP32 it would compute in FP32, where the bundle does not.
@@ -185,8 +236,14 @@ class _ScikitLearn:
         return {outputs[0].name: np.asarray(answers, np.float64).reshape(shape)}
 
 
+def _of_forest(model: PreparedModel) -> _Library:
+    from_xgboost = isinstance(model.estimator, forest_xgboost.Source)
+    return _XGBoost(model) if from_xgboost else _ScikitLearn(model)
+
+
 _LIBRARIES: dict[str, Callable[[PreparedModel], _Library]] = {
     lightgbm.KIND: _Lightgbm,
+    forest.KIND: _of_forest,
     linear.KIND: _ScikitLearn,
     onnx.KIND: _OnnxRuntime,
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from penstock.errors import GoldenError, InputError, LibraryRefusalError, ModelError
 from penstock.frames import columns_of
+from penstock.models.forest_scikit_learn import encoder_and_trees
 from penstock.transforms import Features
 from penstock.transforms.scikit_learn import first_difference, is_a, is_of_scikit_learn
 
@@ -15,14 +16,15 @@ from penstock.transforms.scikit_learn import first_difference, is_a, is_of_sciki
 def taken_apart(model: object, features: object) -> tuple[object, object]:
     """A fitted Pipeline as its last step and what goes before it, None where that is nothing; else as given.
 
-    ModelError for a Pipeline beside features, or without a model at its end.
+    A model with an encoder of its own inside is taken apart in the same way. ModelError for a Pipeline beside
+    features, or without a model at its end.
     """
     if not is_a("Pipeline", model):
         if is_of_scikit_learn(model) and is_a("Pipeline", getattr(model, "best_estimator_", None)):
             raise ModelError(
                 f"{type(model).__name__} is a search and no Pipeline. Pass its .best_estimator_ as model=."
             )
-        return model, features
+        return (model, features) if features is not None else _with_encoder(model, [])
     if features is not None:
         raise ModelError(
             "A Pipeline has its own features. Pass it as model= alone, or its last step with features=."
@@ -33,7 +35,20 @@ def taken_apart(model: object, features: object) -> tuple[object, object]:
             "The Pipeline ends with no model. Pass one that was fitted with a model as its last step."
         )
     before = [(name, step) for name, step in steps[:-1] if step is not None and not isinstance(step, str)]
-    return steps[-1][1], type(model)(before) if before else None  # type: ignore[call-arg]
+    return _with_encoder(steps[-1][1], before)
+
+
+def _with_encoder(model: object, before: list[tuple[str, Any]]) -> tuple[object, object]:
+    """The model, and the steps before it as a Pipeline, None where there are none."""
+    parts = encoder_and_trees(model)
+    if parts is not None:
+        encoder, model = parts
+        before = [*before, ("categories", encoder)]
+    if not before:
+        return model, None
+    from sklearn.pipeline import Pipeline
+
+    return model, Pipeline(before)
 
 
 def compare_features(original: object, features: Features, examples: object) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import bundle, models, predict, serve
+from penstock.cli import bench, bundle, models, predict, serve
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -37,6 +37,9 @@ app = typer.Typer(
 EPILOGS = {
     "serve": "Example: penstock serve --repository repository --port 8001 --watch",
     "predict": "Example: penstock predict delay flights.csv --output scores.parquet",
+    "bench": "Example: penstock bench delay --data flights.csv --rate 5000\n\n"
+    "Example: penstock bench delay --find-rate --p99 2 --plots plots\n\n"
+    "Example: penstock bench delay --server triton:8001 --connections 16 --streams 1 --json",
     "load": "Example: penstock load delay:3",
     "unload": "Example: penstock unload delay:2",
 }
@@ -44,6 +47,7 @@ EPILOGS = {
 app.command("serve", epilog=EPILOGS["serve"])(serve.serve)
 app.add_typer(bundle.app, name="bundle")
 app.command("predict", epilog=EPILOGS["predict"])(predict.predict)
+app.command("bench", epilog=EPILOGS["bench"])(bench.bench)
 app.add_typer(models.app, name="models")
 app.command("load", epilog=EPILOGS["load"])(models.load)
 app.command("unload", epilog=EPILOGS["unload"])(models.unload)

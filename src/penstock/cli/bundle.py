@@ -31,7 +31,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 )
 def build(
     model: Annotated[
-        Path, typer.Option("--model", metavar="FILE", help="The file of a LightGBM, linear or ONNX model.")
+        Path, typer.Option("--model", metavar="FILE", help="The file of a LightGBM, XGBoost or ONNX model.")
     ],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The model's name.")],
     version: Annotated[str, typer.Option("--version", metavar="VERSION", help="The version's name.")],
@@ -203,7 +203,7 @@ def unpack(
 
 
 def _show_plan(bundle: Path, *, json: bool) -> None:
-    from penstock.bundle.features import read_plan
+    from penstock.bundle.features import matrix_columns, read_features, read_plan
     from penstock.bundle.verify import verify_bundle
     from penstock.transforms.plan_text import plan_document, plan_lines
 
@@ -211,12 +211,17 @@ def _show_plan(bundle: Path, *, json: bool) -> None:
         found = verify_bundle(bundle, keep=True, progress=progress)
     with found:
         plan = read_plan(found)
+        inputs = [tensor.name for tensor in found.manifest.inputs]
+        columns = matrix_columns(found.manifest.model.kind, read_features(found), inputs)
     if json:
-        print_json({"path": str(bundle), "digest": found.digest, "plan": plan and plan_document(plan)})
+        shown = {"matrix_columns": columns, "plan": plan and plan_document(plan)}
+        print_json({"path": str(bundle), "digest": found.digest} | shown)
     elif plan is None:
         typer.echo(f"{found.manifest.label} has no plan: its model takes the request's tensors as they are.")
     else:
         typer.echo("\n".join([f"{found.manifest.label}", *plan_lines(plan)]))
+        if found.manifest.model.kind != "linear":  # whose plan may give fewer columns, the others folded
+            typer.echo(f"\nmatrix columns  {', '.join(columns)}")
 
 
 def _verified(bundle: Path) -> VerifiedBundle:

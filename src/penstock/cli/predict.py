@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from json import loads
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +56,12 @@ def predict(
             "--version", metavar="VERSION", help="A version or alias; without it, the default version."
         ),
     ] = "",
+    contributions: Annotated[
+        bool,
+        typer.Option(
+            "--contributions", help="Also what each feature added to each prediction; of tree models alone."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -102,9 +110,9 @@ def predict(
     began = perf_counter()
     with (
         tables.opened(file, kind) as source,
-        _local(model, version, repository, allow_custom_transforms, threads, batch_rows)
+        _local(model, version, repository, allow_custom_transforms, threads, batch_rows, contributions)
         if local
-        else _remote(model, version, server, timeout, batch_rows or BATCH_ROWS) as predictor,
+        else _remote(model, version, server, timeout, batch_rows or BATCH_ROWS, contributions) as predictor,
     ):
         kept = sinks.Collected()
         with (
@@ -118,11 +126,11 @@ def predict(
         ):
             rows = 0
             for outputs in predictor.run(_batches(predictor, source), file):
-                sink.write(outputs)
+                sink.write(_named(outputs, predictor.matrix_columns))
                 rows += len(next(iter(outputs.values()), ()))
                 advance(source.position())
             if not rows:
-                sink.write(scoring.nothing(predictor.outputs))
+                sink.write(_named(scoring.nothing(predictor.outputs), predictor.matrix_columns))
     summary: dict[str, Any] = {
         "model": model,
         "version": predictor.version,
@@ -158,7 +166,8 @@ def _batches(predictor: Predictor, source: Source) -> Iterator[Columns]:
 
 @dataclass(slots=True)
 class Predictor:
-    """A model that is ready to run, here or on a server. `limit` is the most rows of a batch.
+    """A model that is ready to run, here or on a server. `limit` is the most rows of a batch,
+    `matrix_columns` name what its contributions are of.
 
     `run` takes the batches and the name of their file, and gives the outputs of each, in order.
     """
@@ -169,10 +178,42 @@ class Predictor:
     run: Callable[[Iterator[Columns], str], Iterator[Mapping[str, Any]]]
     version: str = ""
     digest: str = ""
+    matrix_columns: Sequence[str] = ()
+
+
+def _named(outputs: Mapping[str, Any], matrix_columns: Sequence[str]) -> Mapping[str, Any]:
+    """With the contributions as columns that are named after their features."""
+    from penstock import contributions
+
+    if contributions.OUTPUT not in outputs or not matrix_columns:
+        return outputs
+    columns = dict(outputs)
+    matrix = columns.pop(contributions.OUTPUT)
+    names = contributions.column_names(matrix_columns, matrix.shape[1])
+    return columns | dict(zip(names, matrix.T, strict=True))
+
+
+def _with_contributions(
+    model: str, outputs: Sequence[TensorSpec], matrix_columns: Sequence[str] | None
+) -> list[TensorSpec]:
+    """InputError for a model that gives none, which has no `matrix_columns`."""
+    from penstock import contributions
+    from penstock.client import TensorSpec
+
+    if matrix_columns is None:
+        given = ", ".join(spec.name for spec in outputs)
+        raise InputError(
+            f"model '{model}' gives no contributions, only {given}. Compiled trees give them, where their "
+            "file says how many training rows reached each leaf."
+        )
+    width = prod(outputs[0].shape[1:]) * (len(matrix_columns) + 1)
+    return [*outputs, TensorSpec(contributions.OUTPUT, "FP64", (-1, width))]
 
 
 @contextmanager
-def _remote(model: str, version: str, server: str, timeout: float, batch_rows: int) -> Iterator[Predictor]:
+def _remote(
+    model: str, version: str, server: str, timeout: float, batch_rows: int, contributions: bool
+) -> Iterator[Predictor]:
     remedy = ", --local predicts without one"
     with options.connected(server, timeout, remedy) as client:
 
@@ -180,7 +221,9 @@ def _remote(model: str, version: str, server: str, timeout: float, batch_rows: i
             before = 0
             for columns in batches:
                 try:
-                    result = client.infer(model, columns, version=predictor.version or version)
+                    result = client.infer(
+                        model, columns, version=predictor.version or version, outputs=wanted
+                    )
                 except InputError as error:
                     if isinstance(error, RowError):
                         raise error.after(before) from error
@@ -192,17 +235,24 @@ def _remote(model: str, version: str, server: str, timeout: float, batch_rows: i
                 before += len(next(iter(result.values()), ()))
 
         metadata = client.model_metadata(model, version)
-        limit = min(batch_rows, _limit(client, model, version) or batch_rows)
-        predictor = Predictor(metadata.inputs, metadata.outputs, limit, run)
+        config = _config(client, model, version)
+        limit = min(batch_rows, int(config.get("max_batch_size", 0)) or batch_rows)
+        outputs, wanted, names = list(metadata.outputs), [], None
+        if contributions:
+            parameter = config.get("parameters", {}).get("penstock_contributions")
+            names = None if parameter is None else loads(parameter["string_value"])
+            outputs = _with_contributions(model, outputs, names)
+            wanted = [spec.name for spec in outputs]
+        predictor = Predictor(metadata.inputs, outputs, limit, run, matrix_columns=names or ())
         yield predictor
 
 
-def _limit(client: Client, model: str, version: str) -> int:
+def _config(client: Client, model: str, version: str) -> dict[str, Any]:
     try:
-        return int(client.model_config(model, version).get("max_batch_size", 0))
+        return client.model_config(model, version)
     except StatusError as error:
         if error.status == UNIMPLEMENTED:  # ModelConfig is Triton's; other servers of the protocol lack it
-            return 0
+            return {}
         raise
 
 
@@ -214,6 +264,7 @@ def _local(
     allow_custom: bool,
     threads: int | None,
     batch_rows: int | None,
+    contributions: bool,
 ) -> Iterator[Predictor]:
     folder = _folder(model, version, repository)
     from penstock import load
@@ -228,12 +279,19 @@ def _local(
         for tensors in (manifest.inputs, manifest.outputs)
     )
 
+    if contributions:
+        names = runner.matrix_columns if runner.optional_outputs else None
+        outputs = _with_contributions(model, outputs, names)
+    wanted = [spec.name for spec in outputs]
+
     def run(batches: Iterator[Columns], file: str) -> Iterator[Mapping[str, Any]]:
-        with closing(runner.score(batches, threads=threads, block_rows=limit)) as answers:
+        with closing(runner.score(batches, wanted, threads=threads, block_rows=limit)) as answers:
             for _, answered in answers:
                 yield answered
 
-    yield Predictor(inputs, outputs, limit, run, manifest.version, runner.digest)
+    yield Predictor(
+        inputs, outputs, limit, run, manifest.version, runner.digest, matrix_columns=runner.matrix_columns
+    )
 
 
 def _refuse_path(model: str) -> None:

@@ -267,7 +267,7 @@ def stream_request(
 def _fit(data: Any, metadata: ModelMetadata) -> list[Fitted]:
     # Of Penstock's models these always have columns of names; one with an ONNX model's own inputs, or one of
     # another server, would refuse `features`.
-    return fit(data, metadata.inputs, matrix=metadata.platform in ("lightgbm", "linear"))
+    return fit(data, metadata.inputs, matrix=metadata.platform in ("lightgbm", "forest", "linear"))
 
 
 def _of_rows(error: RemoteInputError, part: Sequence[Fitted], before: int) -> RemoteInputError:

@@ -57,7 +57,8 @@ class Client:
         `data` holds the rows: a pandas, polars or Arrow frame, a mapping of input names to columns or arrays,
         or one array (the model's only input, or [n, columns] for a bundle whose columns are all numeric).
         Values are brought to the model's datatypes; columns that the model does not know are left out.
-        `version` may be an alias, "" is the server's choice. `outputs` names those wanted, none means all.
+        `version` may be an alias, "" is the server's choice. `outputs` names those wanted; none means
+        all of the metadata's. `contributions`, which some models give besides, comes to those who name it.
         With `max_rows`, more rows than that go in several requests, all answered by one version.
 
         Raises InputError when the data does not fit, NotFoundError for an unknown model or version, and

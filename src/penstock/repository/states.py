@@ -37,8 +37,16 @@ class Loaded(Protocol):
         """The penstock._core.Version that answers."""
 
     @property
+    def matrix_columns(self) -> tuple[str, ...]:
+        """The columns of the model's matrix, by name."""
+
+    @property
     def description(self) -> str:
         """What runs the model, for people."""
+
+    @property
+    def schedule(self) -> Any:
+        """The penstock.bundle.cost.Schedule; None where it is not to serve."""
 
 
 @dataclass(frozen=True, slots=True)

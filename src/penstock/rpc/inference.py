@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.message import Message
 
 import penstock
-from penstock import _proto
+from penstock import _proto, contributions
 from penstock.repository.states import Loaded
 from penstock.repository.view import ModelView, RepositoryView
 from penstock.rpc.dispatch import Method
 
 SERVICE = "inference.GRPCInferenceService"
 # As Triton names them; what is listed here is served.
-EXTENSIONS = ("model_repository", "model_configuration", "statistics", "parameters")
+EXTENSIONS = ("model_repository", "model_configuration", "statistics", "schedule_policy", "parameters")
 
 _BACKENDS = {
     "onnx": ("onnxruntime_onnx", "onnxruntime"),
     "lightgbm": ("lightgbm", "lightgbm"),
+    "forest": ("forest", "penstock"),
     "linear": ("linear", "penstock"),
 }  # platform, backend
 _ELEMENT_BYTES = {
@@ -77,7 +79,8 @@ class ModelInformation:
         )
 
     def model_config(self, request: Any) -> Message:
-        """The model in Triton's terms, for its clients; the version and the aliases in its parameters.
+        """The model in Triton's terms, for its clients; the version, the aliases and, of a model that gives
+        contributions, what they are of in its parameters.
 
         Where every tensor has rows as its first dimension, max_batch_size is the most rows of one request and
         `dims` leave the rows out, so that [max_batch_size] + dims is always a shape of the metadata. A column
@@ -110,6 +113,11 @@ class ModelInformation:
         )
         config.parameters["penstock_version"].string_value = version
         config.parameters["penstock_digest"].string_value = loaded.digest
+        if any(name == contributions.OUTPUT for name, _, _ in loaded.core.optional_outputs):
+            names = json.dumps(loaded.matrix_columns, ensure_ascii=False)
+            config.parameters["penstock_contributions"].string_value = names
+        if loaded.schedule is not None:
+            config.parameters["penstock_schedule"].string_value = json.dumps(asdict(loaded.schedule))
         aliases = dict(sorted(view.model(request.name).aliases.items()))
         config.parameters["penstock_aliases"].string_value = json.dumps(aliases)
         return _message(_proto.ModelConfigResponse, config=config)
@@ -167,7 +175,9 @@ def _row_bytes(datatype: str, shape: Sequence[int]) -> int:
 
 def _statistics(model: str, version: str, loaded: Loaded) -> Message:
     """In Triton's sense: inference_count is rows, execution_count runs of the model, the durations count
-    requests. `queue` is the wait from a request's arrival to its turn on the loop.
+    requests: of those that share a run, each has all of it. `queue` is the wait from a request's arrival to
+    its turn, on the loop or in the pool. `batch_stats` count runs, by a power of two that their rows do not
+    exceed. Of `response_stats`, the key of a model that answers once is "0".
     """
     total = loaded.core.counters()
     answered = total["requests"]
@@ -187,4 +197,20 @@ def _statistics(model: str, version: str, loaded: Loaded) -> Message:
             compute_infer=duration(count=answered, ns=total["execute_ns"]),
             compute_output=duration(count=answered, ns=total["encode_ns"]),
         ),
+        batch_stats=[
+            _proto.InferBatchStatistics(
+                batch_size=rows,
+                compute_input=duration(count=runs, ns=transform_ns),
+                compute_infer=duration(count=runs, ns=execute_ns),
+                compute_output=duration(count=runs, ns=encode_ns),
+            )
+            for rows, runs, transform_ns, execute_ns, encode_ns in loaded.core.runs()
+        ],
+        response_stats={
+            "0": _proto.InferResponseStatistics(
+                success=duration(count=answered, ns=total["request_ns"]),
+                fail=duration(count=total["failures"], ns=total["failure_ns"]),
+                cancel=duration(count=total["cancelled"]),
+            )
+        },
     )

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/pipeline.h"
 #include "engine/requests.h"
 #include "engine/snapshot.h"
 #include "engine/version.h"
@@ -40,6 +41,7 @@ class RowSums final : public executor::Executor {
   Status run(executor::Context&, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, executor::Results* results) const override {
     if (out_of_memory) throw std::bad_alloc();
+    if (at_run) at_run(inputs[0].shape[0]);
     if (throws) throw std::runtime_error("the model broke");
     if (takes_ns > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(takes_ns));
     const auto* values = static_cast<const double*>(inputs[0].data);
@@ -72,6 +74,7 @@ class RowSums final : public executor::Executor {
   bool throws = false;
   bool holds = false;  // answers from memory of its own rather than the arena's
   std::int64_t takes_ns = 0;
+  std::function<void(std::int64_t rows)> at_run;
   std::function<void()> at_end;
 
  private:
@@ -100,6 +103,15 @@ inline std::shared_ptr<Snapshot> snapshot_of(std::shared_ptr<const Version> vers
   snapshot->models.emplace("rows", std::move(model));
   snapshot->ready = true;
   return snapshot;
+}
+
+// One request to what a snapshot serves, run where it is.
+inline Status infer(const Snapshot& snapshot, std::size_t lane, const InferCall& call, Arena& arena,
+                    InferAnswer* made) {
+  Admitted admitted;
+  Place place = Place::kHere;
+  PENSTOCK_RETURN_IF_ERROR(admit(snapshot, lane, 1, call, arena, &admitted, &place));
+  return answer(admitted, arena, made);
 }
 
 inline Tensor matrix(std::int64_t rows, const std::vector<double>& values) {

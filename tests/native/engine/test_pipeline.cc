@@ -10,7 +10,7 @@
 #include "engine/pipeline.h"
 #include "engine/requests.h"
 #include "engine/row_sums.h"
-#include "transform/program.h"
+#include "engine/scaled.h"
 
 using namespace penstock;
 using namespace penstock::engine;
@@ -62,49 +62,11 @@ Request two_rows() {
   return request;
 }
 
-// Copies its column into the output, times the state's factor; refuses negative values.
-int scale(const void* raw, const penstock_column* in, penstock_column* out, std::int64_t rows) {
-  const auto* state = static_cast<const penstock_state*>(raw);
-  const double factor = *static_cast<const double*>(state->arrays[0].data);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const double value =
-        *reinterpret_cast<const double*>(static_cast<const std::byte*>(in[0].data) + row * in[0].stride);
-    if (value < 0) return static_cast<int>(row) + 1;
-    *reinterpret_cast<double*>(static_cast<std::byte*>(out[0].data) + row * out[0].stride) = value * factor;
-  }
-  return 0;
-}
-
-std::shared_ptr<const transform::Program> scaled(std::int32_t columns) {
-  transform::ProgramSpec spec;
-  for (std::int32_t i = 0; i < columns; ++i) {
-    const std::string name = "c" + std::to_string(i);
-    spec.inputs.push_back({name, DataType::kFp64, {-1}});
-    spec.slots.push_back({DataType::kFp64, name, i, -1, 0});
-  }
-  for (std::int32_t i = 0; i < columns; ++i) {
-    spec.slots.push_back({DataType::kFp64, "out" + std::to_string(i), -1, 0, i});
-    const double factor = i + 1;
-    transform::ProgramSpec::Array array{DataType::kFp64, std::vector<std::byte>(sizeof factor)};
-    std::memcpy(array.bytes.data(), &factor, sizeof factor);
-    spec.steps.push_back({"scale(c" + std::to_string(i) + ")", scale, {array}, {i}, {columns + i}, 0});
-  }
-  spec.outputs = {{"x", DataType::kFp64, columns, false}};
-  std::unique_ptr<transform::Program> program;
-  const Status status = transform::Program::make(std::move(spec), &program);
-  if (!status.is_ok()) throw std::runtime_error(status.message());
-  return program;
-}
-
 Status make_with(std::shared_ptr<const transform::Program> program, std::int64_t model_columns,
                  std::shared_ptr<Version>* made) {
   return Version::make(
       {"rows", "1", "sha256:d1", std::make_shared<RowSums>(model_columns), std::move(program), false, {}, 0},
       made);
-}
-
-Tensor column(std::string name, std::vector<double> values) {
-  return {std::move(name), "FP64", {static_cast<std::int64_t>(values.size())}, raw_bytes(values)};
 }
 
 }  // namespace

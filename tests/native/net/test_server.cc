@@ -97,6 +97,7 @@ TEST_CASE("a health watcher that comes while the server drains is told so and en
   transport.incoming = peer.pull();
   std::vector<std::byte> buffer(64 * 1024);
   REQUIRE(connection.read(buffer));
+  REQUIRE(connection.flush());
   peer.push(transport.take());
   CHECK(peer.reply(id).status() == "14");
   CHECK(peer.reply(id).body == framed("\x08\x02"));

@@ -93,6 +93,7 @@ TEST_CASE("unary calls on a warm connection allocate nothing of ours") {
       rest = rest.substr(sink->incoming.size());
       const std::int64_t before = penstock::testing::allocations();
       REQUIRE(connection.read(buffer));
+      REQUIRE(connection.flush());
       taken += penstock::testing::allocations() - before;
       peer.push(sink->take());
     }

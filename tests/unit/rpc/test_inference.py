@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from penstock import _proto
+from penstock.bundle.cost import Schedule
 from penstock.errors import UNAVAILABLE, NotFoundError, StatusError
 from penstock.repository.states import State
 from penstock.repository.view import ModelView, RepositoryView, VersionView
@@ -19,22 +20,31 @@ PREDICTION = [("prediction", "FP64", (-1,))]
 COUNTERS = {
     "requests": 10, "failures": 2, "rows": 70, "executions": 7, "request_ns": 1000, "queue_ns": 350,
     "decode_ns": 100, "transform_ns": 200, "execute_ns": 300, "encode_ns": 50, "failure_ns": 40,
-    "last_unix_ms": 1234567,
+    "last_unix_ms": 1234567, "cancelled": 3,
 }  # fmt: skip
+SCHEDULE = Schedule(2000, 500, 496, True, 32, 256, 0, 256)
+RUNS = [(1, 4, 40, 60, 10), (16, 3, 160, 240, 40)]
 
 
 @dataclass
 class Core:
     inputs: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=lambda: COLUMNS)
     outputs: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=lambda: PREDICTION)
+    optional_outputs: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)
 
     def counters(self) -> dict[str, int]:
         return dict(COUNTERS)
 
+    def runs(self) -> list[tuple[int, int, int, int, int]]:
+        return list(RUNS)
+
 
 def loaded(core: Core, *, kind: str = "lightgbm", max_rows: int = 0) -> Any:
     manifest = SimpleNamespace(model=SimpleNamespace(kind=kind, file="model.txt"), max_rows=max_rows)
-    return SimpleNamespace(core=core, manifest=manifest, digest="ab12", description="LightGBM")
+    columns = tuple(name for name, _, _ in core.inputs)
+    return SimpleNamespace(
+        core=core, manifest=manifest, digest="ab12", description="LightGBM", matrix_columns=columns, schedule=SCHEDULE
+    )
 
 
 def information(*models: ModelView, max_message_bytes: int = 1 << 20) -> ModelInformation:
@@ -79,6 +89,7 @@ def test_the_server_names_itself_and_exactly_the_extensions_that_it_serves() -> 
             "model_repository",
             "model_configuration",
             "statistics",
+            "schedule_policy",
             "parameters",
         )
     )
@@ -146,7 +157,18 @@ def test_config_leaves_the_rows_out_so_that_batch_and_dims_are_a_shape_of_the_me
     assert [(o.name, list(o.dims)) for o in found.output] == [("scores", [3])]
     assert MessageToDict(found)["input"][0]["dataType"] == "TYPE_STRING"
     assert found.parameters["penstock_digest"].string_value == "ab12"
+    told = json.loads(found.parameters["penstock_schedule"].string_value)
+    assert (told["row_ns"], told["inline_rows"], told["min_batch_rows"]) == (500, 496, 32)
     assert json.loads(found.parameters["penstock_aliases"].string_value) == {"champion": "1"}
+
+
+def test_config_names_what_contributions_are_of_where_there_are_any() -> None:
+    core = Core(optional_outputs=[("contributions", "FP64", (-1, 3))])
+    info = information(model(v1=loaded(core)))
+    names = config(info).parameters["penstock_contributions"].string_value
+    assert json.loads(names) == ["carrier", "distance"]
+    assert [output.name for output in metadata(info).outputs] == ["prediction"]
+    assert "penstock_contributions" not in config(information(model(v1=loaded(Core())))).parameters
 
 
 def test_a_model_without_rows_first_has_no_batch_dimension() -> None:
@@ -203,6 +225,11 @@ def test_statistics_count_rows_batches_and_requests_in_tritons_sense() -> None:
         "compute_output": (10, 50),
     }
     assert stages["success"][1] == sum(stages[name][1] for name in STAGES[2:])
+    batches = [(s.batch_size, s.compute_infer.count, s.compute_infer.ns) for s in found.batch_stats]
+    assert batches == [(1, 4, 60), (16, 3, 240)]
+    assert sum(s.compute_output.count for s in found.batch_stats) == found.execution_count
+    responses = found.response_stats["0"]
+    assert (responses.success.count, responses.fail.count, responses.cancel.count) == (10, 2, 3)
 
 
 STAGES = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")

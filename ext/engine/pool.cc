@@ -1,0 +1,322 @@
+#include "engine/pool.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "base/guarded.h"
+#include "base/scheduling.h"
+
+namespace penstock::engine {
+namespace {
+
+// An answer of fewer bytes is copied, which leaves the worker its arena.
+constexpr std::size_t kCopyBelow = 16 * 1024;
+constexpr std::int64_t kForEver = INT64_MAX;
+
+void add(std::atomic<std::int64_t>& count, std::int64_t amount) noexcept {
+  count.fetch_add(amount, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// One thread's work, and what it keeps from run to run.
+class Pool::Worker final : public Receiver {
+ public:
+  Worker(Pool& pool, std::size_t index) : pool_(pool), index_(index) {}
+
+  void work() noexcept {
+    Jobs batch;
+    Jobs expired;
+    while (pool_.take(&batch, &expired)) {
+      for (Job& job : expired) refuse_late(job);
+      if (!batch.empty()) {
+        const std::shared_ptr<const Version> version = batch.front().version;
+        const std::int64_t began = monotonic_ns();
+        const std::int64_t estimate = version->schedule().cost_ns(run(*version, batch));
+        pool_.charge(*version, monotonic_ns() - began - estimate);
+      }
+      batch.splice(batch.end(), expired);
+      pool_.deliver(batch);
+    }
+  }
+
+  void receive(std::size_t index, Status status, InferAnswer& answer) noexcept override {
+    Job& job = *jobs_[index];
+    job.status = guarded([&]() -> Status {
+      PENSTOCK_RETURN_IF_ERROR(std::move(status));
+      if (jobs_.size() == 1 && answer.bytes >= kCopyBelow) {
+        answer.keep_version();
+        std::swap(job.answer, answer);
+        std::swap(job.arena, arena_);
+        return Status::ok();
+      }
+      job.reply.reserve(answer.bytes);
+      for (const codec::Piece& piece : answer.pieces) {
+        job.reply.insert(job.reply.end(), piece.bytes.begin(), piece.bytes.end());
+      }
+      return Status::ok();
+    });
+  }
+
+ private:
+  void refuse_late(Job& job) noexcept {
+    const std::int64_t now = monotonic_ns();
+    job.status = guarded([&]() -> Status {
+      Lane* lane = nullptr;
+      PENSTOCK_RETURN_IF_ERROR(job.version->worker_lane(index_, &lane));
+      lane->counters.expired.add(1);
+      lane->counters.failures.add(1);
+      lane->counters.failure_ns.add(now - job.arrived_ns);
+      return {Code::kDeadlineExceeded, "the deadline passed before the model ran (" +
+                                           std::to_string((now - job.deadline_ns) / 1000) + " us ago)"};
+    });
+    job.version.reset();
+  }
+
+  // The rows that take() counted with.
+  std::int64_t run(const Version& version, Jobs& batch) noexcept {
+    std::int64_t rows = 0;
+    for (const Job& job : batch) rows += job.rows;
+    const Status status = guarded([&]() -> Status {
+      Lane* lane = nullptr;
+      PENSTOCK_RETURN_IF_ERROR(version.worker_lane(index_, &lane));
+      for (Job& job : batch) admit_job(version, *lane, job);
+      answer_together(members_, version.schedule().merges ? version.schedule().max_batch_rows : 1, arena_,
+                      *this);
+      return Status::ok();
+    });
+    if (!status.is_ok()) {
+      for (Job& job : batch) job.status = status;
+    }
+    // The last share of a version is not to be let go of on a loop, as freeing a model takes its time.
+    for (Job& job : batch) job.version.reset();
+    members_.clear();
+    jobs_.clear();
+    arena_.reset();
+    return rows;
+  }
+
+  // Throws std::bad_alloc.
+  void admit_job(const Version& version, Lane& lane, Job& job) {
+    const InferCall call{job.message(), job.arrived_ns, job.deadline_ns, true, job.streamed};
+    Admitted admitted;
+    job.status = admit(version, lane, call, arena_, &admitted);
+    if (!job.status.is_ok()) {
+      lane.counters.failures.add(1);
+      lane.counters.failure_ns.add(monotonic_ns() - job.arrived_ns);
+      return;
+    }
+    job.id = admitted.request.id;
+    admitted.hosted = &job.version;
+    admitted.arm = job.arm;
+    jobs_.reserve(jobs_.size() + 1);
+    members_.push_back(admitted);
+    jobs_.push_back(&job);
+  }
+
+  Pool& pool_;
+  const std::size_t index_;
+  Arena arena_;
+  std::vector<Admitted> members_;
+  std::vector<Job*> jobs_;  // of each member
+};
+
+Status Pool::start(std::size_t threads, Deliver deliver, std::unique_ptr<Pool>* made) {
+  std::unique_ptr<Pool> pool(new Pool(std::move(deliver)));
+  // Signals belong to the control plane: the threads inherit this mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status status;
+  try {
+    pool->threads_.reserve(threads);
+    for (std::size_t i = 0; i < threads; ++i) {
+      pool->threads_.emplace_back([running = pool.get(), i] {
+        pthread_setname_np(pthread_self(), ("penstock-pool" + std::to_string(i)).c_str());
+        yield_to_short_slices();
+        Worker(*running, i).work();
+      });
+    }
+  } catch (const std::system_error& error) {
+    status = {Code::kResourceExhausted, std::string("cannot start a thread of the pool: ") + error.what()};
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (status.is_ok()) *made = std::move(pool);
+  return status;
+}
+
+Pool::~Pool() {
+  stop();
+  Jobs left;
+  for (const Version* version : listed_) {
+    Line& line = version->line();
+    while (!line.empty()) line.take(line.first(0), left);
+    line.listed = false;
+  }
+}
+
+void Pool::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  pushed_.notify_all();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+Status Pool::push(Jobs& jobs) {
+  const Version& version = *jobs.front().version;
+  const Schedule& schedule = version.schedule();
+  Line& line = version.line();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return {Code::kUnavailable, "the server is stopping"};
+    if (line.waiting() >= schedule.queue_limit) {
+      return {Code::kResourceExhausted, "model '" + version.model() + "' version '" + version.version() +
+                                            "' has " + std::to_string(line.waiting()) +
+                                            " requests waiting, as many as it may (pool.queue_limit). Try "
+                                            "again later, send more rows in one "
+                                            "request, or give the server more threads (pool.threads)"};
+    }
+    if (!line.listed) {
+      listed_.push_back(&version);
+      line.listed = true;
+      line.served_ns = std::max(line.served_ns, clock_ns_);
+    }
+    line.push(jobs);
+    add(waiting_, 1);
+  }
+  pushed_.notify_one();
+  return Status::ok();
+}
+
+void Pool::cancel(Job& job, std::int64_t now_ns) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (job.state != Job::State::kWaiting) return;
+    Counters& counters = job.origin->counters;
+    if (now_ns >= job.deadline_ns) {
+      counters.expired.add(1);
+      counters.failures.add(1);
+      counters.failure_ns.add(now_ns - job.arrived_ns);
+    } else {
+      counters.cancelled.add(1);
+    }
+    const Version* version = job.version.get();
+    version->line().take(job, dropped_);
+    job.state = Job::State::kDone;
+    add(waiting_, -1);
+    if (version->line().empty()) {
+      version->line().listed = false;
+      std::erase(listed_, version);
+    }
+  }
+  pushed_.notify_one();
+}
+
+bool Pool::take(Jobs* batch, Jobs* expired) {
+  Jobs dropped;  // destroyed without the lock
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    if (!dropped_.empty()) {
+      dropped.splice(dropped.end(), dropped_);
+      lock.unlock();
+      dropped.clear();
+      lock.lock();
+      continue;
+    }
+    const std::int64_t now = monotonic_ns();
+    std::int64_t look_again = kForEver;
+    if (Line* line = pick(now, &look_again)) {
+      take_from(*line, now, batch, expired);
+      // Whoever was woken for what is left may be the one that took this.
+      if (!listed_.empty()) pushed_.notify_one();
+      return true;
+    }
+    if (look_again == kForEver) {
+      pushed_.wait(lock);
+    } else {
+      // The system clock's wait: ThreadSanitizer does not follow the monotonic one (pthread_cond_clockwait).
+      pushed_.wait_until(lock, std::chrono::system_clock::now() + std::chrono::nanoseconds(look_again - now));
+    }
+  }
+  return false;
+}
+
+Line* Pool::pick(std::int64_t now_ns, std::int64_t* look_again_ns) noexcept {
+  Line* best = nullptr;
+  std::size_t best_level = 0;
+  for (const Version* version : listed_) {
+    Line& line = version->line();
+    if (const std::int64_t ripe = line.ripe_ns(version->schedule()); ripe > now_ns) {
+      *look_again_ns = std::min(*look_again_ns, ripe);
+      continue;
+    }
+    const std::size_t level = Line::level(line.first(now_ns), now_ns);
+    if (best == nullptr || level < best_level || (level == best_level && line.served_ns < best->served_ns)) {
+      best = &line;
+      best_level = level;
+    }
+  }
+  return best;
+}
+
+void Pool::take_from(Line& line, std::int64_t now_ns, Jobs* batch, Jobs* expired) noexcept {
+  const Version* const version = line.first(now_ns).version.get();
+  const Schedule& schedule = version->schedule();
+  // Those that cannot share a run are left to other workers, and the first does not wait for the last.
+  const bool shares = schedule.merges && line.rows() >= schedule.min_batch_rows;
+  std::int64_t rows = 0;
+  while (!line.empty()) {
+    Job& job = line.first(now_ns);
+    const bool late = now_ns >= job.deadline_ns;
+    if (!late && !batch->empty() && (!shares || rows + job.rows > schedule.max_batch_rows)) break;
+    line.take(job, late ? *expired : *batch);
+    job.state = Job::State::kRunning;
+    add(waiting_, -1);
+    add(running_, 1);
+    if (!late) rows += job.rows;
+  }
+  if (!batch->empty()) {
+    clock_ns_ = std::max(clock_ns_, line.served_ns);
+    line.served_ns += schedule.cost_ns(rows);
+  }
+  if (line.empty()) {
+    line.listed = false;
+    std::erase(listed_, version);
+  }
+}
+
+void Pool::charge(const Version& version, std::int64_t ns) noexcept {
+  const std::lock_guard lock(mutex_);
+  version.line().served_ns += ns;
+}
+
+void Pool::deliver(Jobs& done) noexcept {
+  add(running_, -static_cast<std::int64_t>(done.size()));
+  {
+    const std::lock_guard lock(mutex_);
+    for (Job& job : done) job.state = Job::State::kDone;
+  }
+  while (!done.empty()) {
+    const std::size_t loop = done.front().loop;
+    Jobs of_loop;
+    for (auto at = done.begin(); at != done.end();) {
+      const auto next = std::next(at);
+      if (at->loop == loop) of_loop.splice(of_loop.end(), done, at);
+      at = next;
+    }
+    deliver_(loop, of_loop);
+  }
+}
+
+}  // namespace penstock::engine
