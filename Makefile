@@ -51,7 +51,7 @@ lint: $(BUILT) ## ruff, ruff format, mypy --strict, clang-format; changes nothin
 	@$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 .PHONY: bench
-bench: bench-throughput bench-startup bench-reload bench-transforms ## all benchmarks against what they must reach (benchmarks/README.md)
+bench: bench-forest bench-server bench-hosting bench-isolation bench-throughput bench-startup bench-reload bench-transforms ## all benchmarks but the peers, against what they must reach (benchmarks/README.md)
 
 .PHONY: bench-throughput
 bench-throughput: $(BUILT) ## against a grpcio asyncio server on the same models (BENCH="--rounds 1" shortens it)
@@ -68,6 +68,30 @@ bench-reload: $(BUILT) ## 500 reloads under load (BENCH="--reloads 60" shortens 
 .PHONY: bench-transforms
 bench-transforms: $(BUILT) ## feature transforms against ONNX Runtime and scikit-learn (BENCH="--rounds 3" shortens it)
 	@$(BIN)/python benchmarks/transforms.py $(BENCH)
+
+.PHONY: bench-forest
+bench-forest: $(BUILT) ## forests against LightGBM's C API and ONNX Runtime, one thread (BENCH="--models gbm" shortens it)
+	@$(BIN)/python benchmarks/forest.py $(BENCH)
+
+.PHONY: bench-server
+bench-server: $(BUILT) ## the server against a bare nghttp2 loop: throughput, latency, tails (BENCH="--rounds 6" shortens it)
+	@$(BIN)/python benchmarks/server.py $(BENCH)
+
+.PHONY: bench-hosting
+bench-hosting: $(BUILT) ## memory of 1,000 versions, and a request's cost with 1 to 1,000 models
+	@$(BIN)/python benchmarks/hosting.py $(BENCH)
+
+.PHONY: bench-isolation
+bench-isolation: $(BUILT) ## a cheap model's p99 beside a dear one
+	@$(BIN)/python benchmarks/isolation.py $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: $(BUILT) ## against MLServer, KServe, Ray Serve and grpcio, which it installs; writes docs/benchmarks.md unless BENCH says otherwise
+	@$(BIN)/python benchmarks/compare.py $(or $(BENCH),--save)
+
+.PHONY: bench-budgets
+bench-budgets: $(BUILT) ## the short set that CI runs: measured against benchmarks/budgets.toml
+	@$(BIN)/python benchmarks/budgets.py $(BENCH)
 
 .PHONY: sanitize
 sanitize: sanitize-address sanitize-thread ## native and conformance tests under ASan with UBSan, then under TSan

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from process import SERVICE, tool
 
@@ -25,6 +28,7 @@ class Load:
     seconds: float
     requests_per_second: float
     mean_seconds: float
+    latencies_us: NDArray[np.int64] | None = None  # of each request, where a log was asked for
 
 
 def body_file(request: bytes, directory: Path, name: str) -> Path:
@@ -43,22 +47,30 @@ def run(
     requests: int,
     answer_bytes: int,
     core: int | None = None,
+    log: Path | None = None,
 ) -> Load:
     """Sends `requests` requests, each when an answer makes room for it, and waits for all answers.
 
     h2load looks at the HTTP status, which gRPC leaves at 200 for any error. A gRPC error carries no message,
     so that the bytes of DATA must be exactly `requests` times an answer of `answer_bytes` and its 5-byte
-    prefix; LoadError otherwise.
+    prefix; LoadError otherwise. `log` is a file for the latency of each request.
     """
     command = [tool("h2load", "nghttp2-client"), f"-n{requests}", f"-c{connections}", f"-m{streams}", "-t1"]
     command += ["-d", str(body), "-H", "te: trailers", "-H", "content-type: application/grpc"]
     command.append(f"http://127.0.0.1:{port}{SERVICE}ModelInfer")
+    if log is not None:
+        log.unlink(missing_ok=True)  # it would be appended to
+        command.append(f"--log-file={log}")
     if core is not None:
         command = [tool("taskset", "util-linux"), "-c", str(core), *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise LoadError(f"h2load ended with {done.returncode}: {done.stderr or done.stdout}")
-    return read_report(done.stdout, requests, requests * (answer_bytes + 5))
+    load = read_report(done.stdout, requests, requests * (answer_bytes + 5))
+    if log is None:
+        return load
+    # Lines of when it began, its HTTP status and how long it took, in microseconds.
+    return replace(load, latencies_us=np.loadtxt(log, np.int64, usecols=2, ndmin=1))
 
 
 def read_report(report: str, requests: int, data_bytes: int) -> Load:

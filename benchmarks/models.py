@@ -5,6 +5,7 @@ mlp: an ONNX perceptron 32-64-64-1, FP32. gbm: LightGBM, 500 trees of 31 leaves 
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,3 +98,19 @@ def gbm(directory: Path, *, trees: int = 500, leaves: int = 31, columns: int = 3
 
 
 MODELS: dict[str, Callable[[Path], Model]] = {"mlp": mlp, "gbm": gbm}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Writes the models' files: for endpoints that are to serve them."
+    )
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for make in MODELS.values():
+        model = make(folder)
+        print(f"{model.path}: input {model.tensor} [n, {model.row.shape[1]}], FP32")
+
+
+if __name__ == "__main__":
+    main()

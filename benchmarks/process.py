@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,8 +17,14 @@ from typing import Any
 import grpc
 
 from penstock import _proto
+from reference import program
 
 SERVICE = "/inference.GRPCInferenceService/"
+
+
+def says_ready(reply: bytes) -> bool:
+    """Of an answer to ServerReady."""
+    return bool(_proto.ServerReadyResponse.FromString(reply).ready)
 
 
 class ServerProcess:
@@ -36,8 +42,15 @@ class ServerProcess:
         *,
         core: int | None = None,
         environment: Mapping[str, str] | None = None,
+        ready: Callable[[bytes], bool] = says_ready,
+        patience: float = 60,
+        folder: Path | None = None,
     ) -> None:
+        """`ready` judges the answer to ServerReady; `patience` is how many seconds it may take until then;
+        `folder` is where the process runs.
+        """
         self.name, self.port, self.log = name, port, log
+        self._ready, self._patience, self._folder = ready, patience, folder
         self._command = [*on_core(core), *command]
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +65,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
+                cwd=self._folder,
             )
         self._wait_until_ready(began)
         return self
@@ -101,39 +115,47 @@ class ServerProcess:
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def proportional_bytes(self) -> int:
+        """The same, with pages that other processes map as well counted in parts (PSS)."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("the kernel tells no Pss in smaps_rollup")
+
     def cpu_seconds(self) -> float:
         """Processor time that the process has used so far, in user and kernel mode."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _wait_until_ready(self, began: float, limit: float = 60) -> None:
+    def _wait_until_ready(self, began: float) -> None:
         """Asks ServerReady as soon as the port accepts, every millisecond."""
-        assert self._process is not None
         while not self._accepts():
-            self._check_alive(began, limit)
+            self._check_alive(began)
             time.sleep(0.001)
-        while True:
-            self._check_alive(began, limit)
-            try:
-                reply = self.call("ServerReady", b"", timeout=1)
-            except grpc.RpcError:
-                reply = b""
-            if _proto.ServerReadyResponse.FromString(reply).ready:
-                self.seconds_to_ready = time.perf_counter() - began
-                return
+        while not self._asked():
+            self._check_alive(began)
             time.sleep(0.001)
+        self.seconds_to_ready = time.perf_counter() - began
+
+    def _asked(self) -> bool:
+        try:
+            return self._ready(self.call("ServerReady", b"", timeout=1))
+        except grpc.RpcError:
+            return False
 
     def _accepts(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _check_alive(self, began: float, limit: float) -> None:
+    def _check_alive(self, began: float) -> None:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"{self.name} ended with {self._process.returncode}; its log: {self._tail()}")
-        if time.perf_counter() - began > limit:
+        if time.perf_counter() - began > self._patience:
             self._process.kill()
-            raise RuntimeError(f"{self.name} was not ready after {limit} s; its log: {self._tail()}")
+            raise RuntimeError(
+                f"{self.name} was not ready after {self._patience:g} s; its log: {self._tail()}"
+            )
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
@@ -145,12 +167,27 @@ def penstock_server(
     *,
     core: int | None = None,
     environment: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    patience: float = 60,
 ) -> ServerProcess:
     """`penstock serve` on a free port, as this Python has it installed."""
     port = free_port()
     command = [sys.executable, "-c", "from penstock.cli import main; main()", "serve", "--port", str(port)]
     command += ["--repository", str(repository)]
-    return ServerProcess("penstock", command, port, log, core=core, environment=environment)
+    if config is not None:
+        command += ["--config", str(config)]
+    return ServerProcess(
+        "penstock", command, port, log, core=core, environment=environment, patience=patience
+    )
+
+
+def echo_server(answer: bytes, log: Path, *, core: int | None = None) -> ServerProcess:
+    """The bare nghttp2 loop (reference/echo.cc), which answers whatever comes with this message."""
+    port = free_port()
+    message = log.with_suffix(".answer")
+    message.write_bytes(answer)
+    command = [str(program("echo")), str(port), str(message)]
+    return ServerProcess("echo loop", command, port, log, core=core, ready=lambda reply: reply == answer)
 
 
 def free_port() -> int:

@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace, directory: Path) -> Measured:
         Reloader(server, stage, options.pause).run(1)
         answers.append(server.call("ModelInfer", request))
         reloader = Reloader(server, stage, options.pause)
-        load = OpenLoop(server.target, request, answers, directory, rate=options.rate, core=generating)
+        load = OpenLoop(server.target, request, answers, rate=options.rate, core=generating)
         pairs = []
         with load.during() as outcome:
             time.sleep(1.0)  # warms up

@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that the code and the benchmarks' results say.
+"""Writes the parts of the documentation that the code and the benchmarks' results say, and its plots.
 
 A page holds a part between `<!-- generated: NAME -->` and `<!-- end -->`; all else in it is written by hand.
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from parts import benchmarks
+from parts import benchmarks, comparisons
 from parts.api import api, error_classes
 from parts.commands import command_line
 from parts.fields import configuration, limits, manifest_fields, model_options
@@ -48,6 +48,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "startup": benchmarks.startup,
     "reload": benchmarks.reload,
     "transforms benchmark": benchmarks.transforms,
+    "forest benchmark": comparisons.forest,
+    "server benchmark": comparisons.server,
+    "hosting benchmark": comparisons.hosting,
+    "peers": comparisons.peers,
     "speed": benchmarks.speed,
     "api: build": api(penstock.build, build.Bundle, lineage.lineage_of, lineage.digest_frame),
     "api: load": api(penstock.load, runner.Runner),
@@ -77,14 +81,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is stale")
     check = parser.parse_args().check
     stale = False
-    for path in PAGES:
-        before = path.read_text()
-        after = renewed(path.name, before)
-        if after != before:
+    texts = {path: renewed(path.name, path.read_text()) for path in PAGES}
+    texts |= {DOCS / name: plot for name, plot in comparisons.plots().items()}
+    for path, after in texts.items():
+        if not path.exists() or path.read_text() != after:
             stale = True
             state = "stale; run python docs/generate.py" if check else "written"
             print(f"{path.relative_to(DOCS.parent)}: {state}")
             if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(after)
     return int(check and stale)
 

@@ -26,7 +26,8 @@ def command_line() -> str:
         if lines:
             parts.append(rows(("Argument or option", "Default", "Meaning"), lines) + "\n")
         if command.epilog:
-            parts.append(f"Example: `{command.epilog.removeprefix('Example: ')}`\n")
+            examples = [each.removeprefix("Example: ") for each in command.epilog.split("\n\n")]
+            parts.append("\n\n".join(f"Example: `{each}`" for each in examples) + "\n")
     return "\n".join(parts)
 
 

@@ -18,11 +18,11 @@ from parts.api import paragraphs
 from parts.tables import rows
 from penstock import config
 from penstock.bundle import manifest
-from penstock.models import lightgbm, linear, onnx
+from penstock.models import forest, lightgbm, linear, onnx
 from penstock.models.options import ModelOptions
 
 MEANINGS = tomllib.loads((Path(__file__).resolve().parents[1] / "reference" / "meanings.toml").read_text())
-UNITS = {"_s": "seconds", "bytes": "bytes"}
+UNITS = {"_s": "seconds", "_us": "microseconds", "bytes": "bytes"}
 BOUNDS = {
     "ge": "from {}",
     "gt": "above {}",
@@ -57,6 +57,9 @@ def configuration() -> str:
             lines.append(cells if section == "models" else (*cells, variable))
         header = ("Key", "Value", "Unit", "Default", "Meaning")
         parts.append(rows(header if section == "models" else (*header, "Variable"), lines) + "\n")
+    about = paragraphs(config.Scheduling)
+    lines = field_rows("manifest", "Scheduling", config.Scheduling)
+    parts.append(f"## Scheduling\n\n{about}\n\n{rows(('Key', 'Value', 'Default', 'Meaning'), lines)}\n")
     return "\n".join(parts)
 
 
@@ -91,6 +94,7 @@ def model_options() -> str:
     parts = []
     for kind, title, options in (
         ("lightgbm", "LightGBM", lightgbm.Options),
+        ("forest", "Forest", forest.Options),
         ("linear", "Linear", linear.Options),
         ("onnx", "ONNX", onnx.Options),
     ):
@@ -169,4 +173,6 @@ def default_of(field: Any) -> str:
     if field.default is PydanticUndefined:
         return ""
     value = list(field.default) if isinstance(field.default, tuple) else field.default
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_none=True)
     return f"`{json.dumps(str(value) if isinstance(value, Path) else value)}`"

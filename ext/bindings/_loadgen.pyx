@@ -21,7 +21,7 @@ from penstock.errors import StatusError
 
 # By the number of Failure in ext/loadgen/outcome.h.
 _FAILURES = ("grpc-status", "HTTP status", "stream error", "no grpc-status", "no message", "another answer",
-             "too late", "connection closed", "no answer", "not sent: too many under way")
+             "DEADLINE_EXCEEDED (client)", "connection closed", "no answer", "not sent: too many under way")
 _ARRIVALS = {"even": Arrivals.kEven, "poisson": Arrivals.kPoisson}
 
 
@@ -138,8 +138,11 @@ cdef class Run:
             copy_times(deref(outcome), <int64_t*>address)
         return {
             "requests": deref(self.run).requests(),
+            "answered_in_time": deref(self.run).answered_in_time(),
             "seconds": deref(self.run).measured_ns() / 1e9,
             "processor_seconds": deref(self.run).processor_ns() / 1e9,
+            "reconnects": deref(self.run).reconnects(),
+            "resent": deref(self.run).resent(),
             "latency": histogram_of(outcome.latency()),
             "late": histogram_of(outcome.late()),
             "failures": failures,

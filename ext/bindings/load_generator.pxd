@@ -16,7 +16,7 @@ cdef extern from "loadgen/call.h" namespace "penstock::loadgen" nogil:
         vector[string] answers
 
 
-cdef extern from "loadgen/connection.h" namespace "penstock::loadgen" nogil:
+cdef extern from "loadgen/address.h" namespace "penstock::loadgen" nogil:
     cdef cppclass Endpoint:
         string host
         string port
@@ -92,8 +92,11 @@ cdef extern from "loadgen/run.h" namespace "penstock::loadgen" nogil:
         const Status& status()
         const Outcome& outcome()
         uint64_t requests()
+        uint64_t answered_in_time()
         int64_t measured_ns()
         int64_t processor_ns()
+        uint64_t reconnects()
+        uint64_t resent()
 
 
 cdef extern from "bindings/load.h" namespace "penstock::bindings" nogil:

@@ -52,6 +52,7 @@ void spread(std::span<const std::uint64_t> words, Bin* into) noexcept {
 
 // Rows around the thresholds of the forest, so that all of its ways are taken.
 std::vector<double> made_up_rows(const Forest& forest, std::size_t count) {
+  constexpr std::size_t kMostSteps = 4096;  // a very wide row is sparse
   const auto features = static_cast<std::size_t>(forest.features);
   std::vector<double> rows(count * features);
   std::uint64_t state = 1;
@@ -60,7 +61,7 @@ std::vector<double> made_up_rows(const Forest& forest, std::size_t count) {
     return static_cast<std::size_t>(state >> 33) % below;
   };
   for (std::size_t r = 0; r < count; ++r) {
-    for (std::size_t i = 0; i < 4 * features; ++i) {
+    for (std::size_t i = 0; i < std::min(4 * features, kMostSteps); ++i) {
       const Tree& tree = forest.trees[random(forest.trees.size())];
       if (tree.splits.empty()) continue;
       const Split& split = tree.splits[random(tree.splits.size())];

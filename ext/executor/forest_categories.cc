@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
+#include <numeric>
 #include <set>
 #include <span>
 #include <utility>
@@ -16,6 +16,8 @@ constexpr std::int32_t kDense = 1 << 16;
 constexpr std::size_t kUnnamed = 0;
 constexpr std::size_t kMissing = 1;
 constexpr std::size_t kFirstKnown = 2;
+// A feature's table grows as its sets times its categories: up to so many words it is taken in any case.
+constexpr std::size_t kSmallTable = std::size_t{1} << 16;
 
 std::span<const std::int32_t> categories_of(const Tree& tree, const Split& split) noexcept {
   return std::span(tree.categories).subspan(split.first_category, split.last_category - split.first_category);
@@ -35,8 +37,7 @@ ForestCategories::ForestCategories(const Forest& forest, Places* places)
 }
 
 void ForestCategories::add_feature(std::int32_t index, const Forest& forest, Places* places) {
-  using Set = std::pair<std::vector<std::int32_t>, bool>;
-  std::map<Set, std::uint32_t> bits;
+  Sets bits;
   std::set<std::int32_t> known;
   const std::size_t first_bit = words_ * 64;
   for (std::size_t t = 0; t < forest.trees.size(); ++t) {
@@ -54,25 +55,15 @@ void ForestCategories::add_feature(std::int32_t index, const Forest& forest, Pla
   Feature feature{static_cast<std::size_t>(index),
                   (bits.size() + 63) / 64,
                   words_,
-                  table_.size(),
+                  false,
+                  std::size_t{0},
                   known_.size(),
                   known.size(),
                   dense_.size(),
                   std::size_t{0}};
   known_.insert(known_.end(), known.begin(), known.end());
-  table_.resize(table_.size() + (kFirstKnown + known.size()) * feature.words, ~std::uint64_t{0});
   const std::span<const std::int32_t> sorted = std::span(known_).subspan(feature.known);
-  for (const auto& [set, bit] : bits) {
-    const std::size_t local = bit - first_bit;
-    const auto clear = [&](std::size_t entry) {
-      table_[feature.table + entry * feature.words + local / 64] &= ~(std::uint64_t{1} << (local % 64));
-    };
-    if (set.second) clear(kMissing);
-    for (const std::int32_t category : set.first) {
-      clear(kFirstKnown +
-            static_cast<std::size_t>(std::ranges::lower_bound(sorted, category) - sorted.begin()));
-    }
-  }
+  add_entries(bits, &feature);
   for (std::size_t i = 0; i < sorted.size() && sorted[i] < kDense; ++i) {
     dense_.resize(feature.dense + static_cast<std::size_t>(sorted[i]) + 1, kUnnamed);
     dense_.back() = static_cast<std::uint32_t>(kFirstKnown + i);
@@ -80,6 +71,42 @@ void ForestCategories::add_feature(std::int32_t index, const Forest& forest, Pla
   feature.dense_size = dense_.size() - feature.dense;
   words_ += feature.words;
   features_.push_back(feature);
+}
+
+void ForestCategories::add_entries(const Sets& sets, Feature* feature) {
+  const std::size_t entries = kFirstKnown + feature->count;
+  const std::span<const std::int32_t> known = std::span(known_).subspan(feature->known, feature->count);
+  // Of each clear bit, the entry and the bit among the feature's.
+  const auto each_clear = [&](auto&& visit) {
+    for (const auto& [set, bit] : sets) {
+      const std::size_t local = bit - feature->first_word * 64;
+      if (set.second) visit(kMissing, local);
+      for (const std::int32_t category : set.first) {
+        const auto at = std::ranges::lower_bound(known, category) - known.begin();
+        visit(kFirstKnown + static_cast<std::size_t>(at), local);
+      }
+    }
+  };
+  std::vector<std::size_t> starts(entries + 1);
+  each_clear([&](std::size_t entry, std::size_t) { ++starts[entry + 1]; });
+  std::partial_sum(starts.begin(), starts.end(), starts.begin());
+  const std::size_t table = entries * feature->words;
+  feature->listed = table > kSmallTable && starts.back() < table;
+  if (!feature->listed) {
+    feature->entries = table_.size();
+    table_.resize(table_.size() + table, ~std::uint64_t{0});
+    each_clear([&](std::size_t entry, std::size_t bit) {
+      table_[feature->entries + entry * feature->words + bit / 64] &= ~(std::uint64_t{1} << (bit % 64));
+    });
+    return;
+  }
+  const std::size_t first = lists_.size();
+  feature->entries = list_starts_.size();
+  for (const std::size_t start : starts) list_starts_.push_back(first + start);
+  lists_.resize(first + starts.back());
+  each_clear([&](std::size_t entry, std::size_t bit) {
+    lists_[first + starts[entry]++] = static_cast<std::uint32_t>(bit);
+  });
 }
 
 std::size_t ForestCategories::entry(const Feature& feature, double value) const noexcept {
@@ -100,8 +127,18 @@ void ForestCategories::fill(const Element* row, std::uint64_t* words) const noex
     const Element element = row[feature.index];
     const double value =
         inputs_are_fp32_ ? static_cast<double>(static_cast<float>(element)) : static_cast<double>(element);
-    const std::uint64_t* from = table_.data() + feature.table + entry(feature, value) * feature.words;
-    std::memcpy(words + feature.first_word, from, feature.words * sizeof(std::uint64_t));
+    std::uint64_t* into = words + feature.first_word;
+    const std::size_t at = entry(feature, value);
+    if (!feature.listed) {
+      const std::uint64_t* from = table_.data() + feature.entries + at * feature.words;
+      std::memcpy(into, from, feature.words * sizeof(std::uint64_t));
+      continue;
+    }
+    std::fill_n(into, feature.words, ~std::uint64_t{0});
+    const std::size_t* ends = list_starts_.data() + feature.entries + at;
+    for (std::size_t i = ends[0]; i < ends[1]; ++i) {
+      into[lists_[i] / 64] &= ~(std::uint64_t{1} << (lists_[i] % 64));
+    }
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "executor/forest.h"
@@ -29,15 +31,22 @@ class ForestCategories {
     std::size_t index;       // of the row's features
     std::size_t words;       // of bits
     std::size_t first_word;  // of a row's
-    std::size_t
-        table;  // in table_: the words of a category that no split names, of a missing value, of each known
+    // What stands for a category that no split names, for a missing value, and for each known category: in
+    // table_ its words; or, where that would be large and almost all of its bits set, in list_starts_ where
+    // its bits that are clear begin in lists_, up to those of the next.
+    bool listed;
+    std::size_t entries;
     std::size_t known;  // in known_, of ...
     std::size_t count;  // ... so many, ascending
     std::size_t dense;  // in dense_: of each category below dense_size, which entry of the table
     std::size_t dense_size;
   };
 
+  using Set = std::pair<std::vector<std::int32_t>, bool>;  // who goes left, and whether missing values do
+  using Sets = std::map<Set, std::uint32_t>;               // and the bit of each
+
   void add_feature(std::int32_t index, const Forest& forest, Places* places);
+  void add_entries(const Sets& sets, Feature* feature);
   std::size_t entry(const Feature& feature, double value) const noexcept;
 
   bool inputs_are_fp32_;
@@ -45,6 +54,8 @@ class ForestCategories {
   std::vector<std::int32_t> known_;
   std::vector<std::uint32_t> dense_;
   std::vector<std::uint64_t> table_;
+  std::vector<std::size_t> list_starts_;
+  std::vector<std::uint32_t> lists_;
   std::size_t words_ = 0;
 };
 

@@ -228,10 +228,10 @@ Status load_lightgbm(const std::string& path, const LightgbmOptions& options,
   Forest forest;
   Status compiled = read_lightgbm_forest(text, options, &forest);
   if (compiled.is_ok()) compiled = load_forest(std::move(forest), made);
-  if (compiled.code() == Code::kUnimplemented && options.engine == "auto") {
-    return load_library(path, text, options, compiled.message(), made);
-  }
-  return compiled;
+  if (compiled.code() != Code::kUnimplemented) return compiled;
+  if (options.engine == "auto") return load_library(path, text, options, compiled.message(), made);
+  return {compiled.code(),
+          compiled.message() + ", and the engine is 'forest': 'auto' leaves such a model to the library"};
 }
 
 }  // namespace penstock::executor

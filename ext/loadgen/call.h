@@ -79,19 +79,26 @@ class Answer {
   std::uint64_t alike_ = 0;  // a bit for each answer that begins with what has come
 };
 
+class Connection;
+
 struct Call {
-  std::int64_t due_ns = 0;   // when it was to be sent, by the monotonic clock
-  std::int64_t late_ns = 0;  // how long after that it was handed to the kernel
-  bool counted = false;      // due in the time that is measured
-  std::size_t connection = 0;
+  std::int64_t due_ns = 0;  // when it was to be sent, by the monotonic clock
+  // How long after that its connection had written what it could. What it could not waits for the peer.
+  std::int64_t late_ns = 0;
+  bool counted = false;  // due in the time that is measured
+  bool resent = false;   // the server gave it back unprocessed once
+  std::size_t client = 0;
   const Body* body = nullptr;
   Answer answer;
+  Call* earlier = nullptr;  // in DueOrder
+  Call* later = nullptr;
 
   // The session's, while the call is under way.
-  std::uint32_t stream = 0;
-  std::int64_t window = 0;  // bytes that the peer still takes
-  std::size_t sent = 0;     // bytes of the body
-  Call* next = nullptr;     // in the list that it waits in
+  Connection* connection = nullptr;  // nullptr: it has none now
+  std::uint32_t stream = 0;          // 0: nothing of it was sent
+  std::int64_t window = 0;           // bytes that the peer still takes
+  std::size_t sent = 0;              // bytes of the body
+  Call* next = nullptr;              // in the list that it waits in
 };
 
 }  // namespace penstock::loadgen

@@ -1,7 +1,7 @@
 // CallQueue: calls in order, linked through themselves. A call is in one queue at most.
 #pragma once
 
-#include <cstddef>
+#include <utility>
 
 #include "loadgen/call.h"
 
@@ -25,12 +25,15 @@ class CallQueue {
     return call;
   }
 
-  // Takes the call out, wherever it stands; nothing where it is not here.
+  // Takes the call out, wherever it stands; nothing where it is not here. It costs the way to its place.
   void remove(const Call& call) noexcept {
-    CallQueue rest;
-    while (!empty())
-      if (Call& each = pop(); &each != &call) rest.push(each);
-    *this = rest;
+    Call* before = nullptr;
+    for (Call* each = first_; each != nullptr; before = std::exchange(each, each->next)) {
+      if (each != &call) continue;
+      (before == nullptr ? first_ : before->next) = each->next;
+      if (last_ == each) last_ = before;
+      return;
+    }
   }
 
  private:

@@ -5,8 +5,12 @@
 // from when its request was due, so that a stall shows in every request that it holds up, sent or not. Closed
 // loop: whatever ends on a connection is followed there by the next one, and latencies count from then.
 //
+// Connections that the server ends are opened again (client.h). A request that it gives back unprocessed
+// (GOAWAY, REFUSED_STREAM) is sent once more, and one that had not left yet as often as need be, as gRPC's
+// clients do (gRFC A6, transparent retries). One whose deadline passes is cancelled.
+//
 // A warm generator allocates nothing for a request, unless there are more under way than ever before or their
-// times are traced. What is due at a time goes to the kernel in one piece for each connection.
+// times are traced. What is due at a time is written in one piece for each connection.
 #pragma once
 
 #include <sys/epoll.h>
@@ -14,17 +18,19 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
-#include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
-#include "loadgen/connection.h"
+#include "loadgen/client.h"
+#include "loadgen/due_order.h"
 #include "loadgen/outcome.h"
 #include "loadgen/plan.h"
 
 namespace penstock::loadgen {
 
-class Generator final : public Ended {
+class Generator final : private Connection::Receiver {
  public:
   // Connects its share of the connections. The plan and the headers outlive it. Throws std::runtime_error.
   // Any thread may write to `stop` (an eventfd), which ends run() early.
@@ -41,34 +47,55 @@ class Generator final : public Ended {
   // Of the time that counts, in ns, and the requests that were due (open loop) or ended (closed loop) in it.
   std::int64_t measured_ns() const noexcept { return measured_ns_; }
   std::uint64_t requests() const noexcept { return requests_; }
+  // Good answers that came in it, whenever their requests were due: what a server that falls behind answers
+  // after the end is no throughput.
+  std::uint64_t answered_in_time() const noexcept { return answered_in_time_; }
   std::int64_t processor_ns() const noexcept { return processor_ns_; }  // of this thread, in that time
 
   // So far, warm-up included; for any thread.
   std::uint64_t sent() const noexcept { return sent_.load(std::memory_order_relaxed); }
   std::uint64_t answered() const noexcept { return answered_.load(std::memory_order_relaxed); }
 
-  void on_ended(Call& call, std::uint32_t error_code) override;
+  // In the time that counts: connections opened again, and requests sent again.
+  std::uint64_t reconnects() const noexcept { return reconnects_; }
+  std::uint64_t resent() const noexcept { return resent_; }
 
  private:
-  struct Client {
-    std::unique_ptr<Connection> connection;
-    bool blocked = false;  // EPOLLOUT is asked for
-    bool touched = false;  // it is in touched_
+  struct Place : Client {
+    using Client::Client;
+    bool touched = false;    // it is in touched_
+    bool ailing = false;     // it is in ailing_
+    std::size_t parked = 0;  // streams of a closed loop that have no connection to go on with
   };
+
+  void on_ended(Connection& connection, Call& call, std::uint32_t error_code) override;
 
   void run_open();
   void run_closed();
   void drain();
   void send_due(std::int64_t now);
-  Call& fresh_call(std::size_t connection, std::int64_t due_ns);
-  // The next body goes to the call's connection, with its next flush. False when that takes no more.
+  Call& fresh_call(std::size_t client, std::int64_t due_ns);
+  // The next body goes out with the next flush, or waits for a connection. False when there is none to wait
+  // for.
   bool submit(Call& call);
+  // The call is over: for the reason that its connection was `lost`, or by the error code. In a closed loop
+  // the next one follows.
+  void conclude(Call& call, std::int64_t now, std::uint32_t error_code,
+                std::optional<std::string_view> lost = {});
+  void follow(Call& call, std::int64_t now);
+  void touch(std::size_t client);
+  void ail(std::size_t client);
+  // Connections that are lost are opened again, and calls go on there.
+  void mend(std::int64_t now);
+  // Calls whose deadline has passed are cancelled.
+  void expire(std::int64_t now);
+  std::uint64_t all_reconnects() const noexcept;
   void flush_touched();
   // Serves sockets until `until` at the latest, by the monotonic clock, and at least once. Where it `spins`,
   // the last moments are spent awake.
   void serve(std::int64_t until, bool spins);
   void serve_events(std::int64_t timeout_ns);
-  void flush(std::size_t index);
+  void flush(Connection& connection);
   void measure_from_now();
 
   const Plan& plan_;
@@ -76,12 +103,14 @@ class Generator final : public Ended {
   Schedule schedule_;
   int stop_;
   Fd epoll_;
-  std::vector<Client> clients_;
+  std::deque<Place> clients_;
   std::vector<std::uint8_t> buffer_;
   std::vector<std::size_t> touched_;  // clients with calls of batch_
   std::vector<Call*> batch_;          // due, submitted, and not flushed yet
   std::deque<Call> calls_;            // all there are; their addresses stay
   std::vector<Call*> free_;
+  std::vector<std::size_t> ailing_;  // clients with a connection that takes no more requests
+  DueOrder timed_;                   // what is under way and has a deadline
 
   std::int64_t start_ = 0;
   std::int64_t from_ = 0;  // what is due from then on counts
@@ -95,8 +124,11 @@ class Generator final : public Ended {
   std::size_t counted_under_way_ = 0;
 
   std::uint64_t requests_ = 0;
+  std::uint64_t answered_in_time_ = 0;
   std::int64_t measured_ns_ = 0;
   std::int64_t processor_ns_ = 0;
+  std::uint64_t reconnects_ = 0;
+  std::uint64_t resent_ = 0;
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> answered_{0};
 };

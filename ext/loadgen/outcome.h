@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,17 +22,23 @@ enum class Failure : std::uint8_t {
   kNoGrpcStatus,  //
   kNoMessage,     // OK, and no whole message
   kOtherAnswer,   // another message than expected
-  kTooLate,       // in good order, after the deadline
-  kClosed,        // the connection closed
+  kTooLate,       // the deadline passed by this side's clock
+  kClosed,        // the connection closed, or none could be opened
   kUnanswered,    // nothing came until the end
   kTooMany,       // not sent, since too many were under way
 };
+
+// Codes that are counted each for itself; others are counted together, as kOtherCodes of their kind.
+inline constexpr std::size_t kMostCodes = 64;
+inline constexpr std::uint32_t kOtherCodes = ~std::uint32_t{0};
+inline constexpr std::size_t kMostExampleBytes = 1000;
 
 struct FailureCount {
   Failure failure;
   std::uint32_t code;
   std::uint64_t count;
-  std::string example;  // what the server said the first time, as it stood in grpc-message; why it closed
+  // What the server said the first time, as it stood in grpc-message; why it closed. Cut off.
+  std::string example;
 };
 
 struct Times {
@@ -42,16 +49,21 @@ struct Times {
 
 class Outcome {
  public:
-  // The bodies outlive it. An answer that comes `deadline_ns` after its request was due or later failed (0:
+  // The bodies outlive it. A call that ends `deadline_ns` after it was due or later failed, whatever came (0:
   // there is no deadline). With `trace` the times of each request are kept, which takes 24 bytes of memory
   // for each.
   Outcome(const std::vector<Body>& bodies, std::int64_t deadline_ns, bool trace);
 
-  // A request that counts was handed to the kernel `late_ns` after it was due.
+  // The connection of a request that counts had written what it could `late_ns` after that was due.
   void sent(std::int64_t late_ns) noexcept { late_.add(late_ns); }
 
-  // A call's stream has closed at `now_ns` with that HTTP/2 error code.
-  void ended(const Call& call, std::uint32_t error_code, std::int64_t now_ns);
+  // A call that counts has ended at `now_ns`: its stream closed with that HTTP/2 error code. Whether its
+  // answer was good.
+  bool ended(const Call& call, std::uint32_t error_code, std::int64_t now_ns);
+  // The same of a call that does not count: nothing is noted.
+  bool good(const Call& call, std::uint32_t error_code, std::int64_t now_ns) const noexcept {
+    return !fault_of(call, error_code, now_ns);
+  }
   // `count` requests have no answer.
   void failed(Failure failure, std::uint32_t code = 0, std::string_view example = {},
               std::uint64_t count = 1);
@@ -69,6 +81,15 @@ class Outcome {
   }  // of all that were answered, as they ended
 
  private:
+  struct Fault {
+    Failure failure;
+    std::uint32_t code = 0;
+    std::string_view example = {};
+  };
+  // Why the answer is not good; nothing: it is.
+  std::optional<Fault> fault_of(const Call& call, std::uint32_t error_code,
+                                std::int64_t now_ns) const noexcept;
+
   const Body* first_;
   std::int64_t deadline_ns_;
   bool traced_;

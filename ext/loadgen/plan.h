@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "loadgen/address.h"
 #include "loadgen/call.h"
-#include "loadgen/connection.h"
 #include "loadgen/header_block.h"
 #include "loadgen/schedule.h"
 
@@ -39,7 +39,7 @@ struct Plan {
 
   std::int64_t warmup_ns = 0;                // load that does not count, at the begin
   std::int64_t duration_ns = 0;              // of what counts; 0: until it is stopped
-  std::int64_t deadline_ns = 0;              // of each request, from when it is due; 0: none
+  std::int64_t deadline_ns = 0;              // of each request, from when it is due: cancelled then; 0: none
   std::int64_t patience_ns = 5'000'000'000;  // how long to wait for the last answers, and for each connection
   std::size_t most_under_way = std::size_t{1}
                                << 20U;  // requests of a thread; those above are not sent, and failed

@@ -110,6 +110,9 @@ void Run::collect() {
   for (const auto& generator : generators_) {
     outcome_->merge(generator->outcome());
     requests_ += generator->requests();
+    answered_in_time_ += generator->answered_in_time();
+    reconnects_ += generator->reconnects();
+    resent_ += generator->resent();
     processor_ns_ += generator->processor_ns();
     measured_ns_ =
         measured_ns_ == 0 ? generator->measured_ns() : std::min(measured_ns_, generator->measured_ns());

@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::int64_t kConnectionWindow = 1 << 30;  // answers never wait for this side
 constexpr std::size_t kMostBlockBytes = 1U << 20U;
+constexpr std::size_t kMostControlBytes = 1U << 20U;
 
 std::string error_name(std::uint32_t code) { return nghttp2_http2_strerror(code); }
 
@@ -24,6 +25,11 @@ void require(bool right, const char* what) {
 void put_setting(std::string& out, std::uint32_t id, std::uint32_t value) {
   put_number(out, id, 2);
   put_number(out, value);
+}
+
+void put_cancel(std::string& out, std::uint32_t stream) {
+  put_frame_header(out, {4, NGHTTP2_RST_STREAM, 0, stream});
+  put_number(out, NGHTTP2_CANCEL);
 }
 
 void put_window_update(std::string& out, std::uint32_t stream, std::int64_t bytes) {
@@ -73,8 +79,9 @@ Session::Session(const HeaderBlock& headers, Ended& ended) : headers_(headers), 
 }
 
 bool Session::submit(Call& call) noexcept {
-  if (going_away_ || streams_left_ == 0) return false;
+  if (!takes()) return false;
   --streams_left_;
+  call.stream = 0;
   queue_.push(call);
   return true;
 }
@@ -160,16 +167,23 @@ std::size_t Session::push(std::span<const std::uint8_t> bytes) {
   return taken;
 }
 
+void Session::cancel(Call& call) {
+  if (call.stream == 0) return queue_.remove(call);
+  streams_.erase(call.stream);
+  if (call.sent < call.body->framed.size()) sending_.remove(call);
+  put_cancel(control_, call.stream);
+}
+
 void Session::abandon() {
   going_away_ = true;
   sending_ = {};
-  const auto lose = [this](Call& call) { ended_.on_ended(call, NGHTTP2_INTERNAL_ERROR); };
-  std::exchange(streams_, {}).for_each(lose);
-  while (!queue_.empty()) lose(queue_.pop());
+  std::exchange(streams_, {}).for_each([this](Call& call) { ended_.on_ended(call, NGHTTP2_INTERNAL_ERROR); });
+  while (!queue_.empty()) ended_.on_ended(queue_.pop(), NGHTTP2_REFUSED_STREAM);
 }
 
 void Session::take_frame(const FrameHeader& header, Payload payload) {
   require(block_stream_ == 0 || header.type == NGHTTP2_CONTINUATION, "a header block is not completed");
+  require(control_.size() <= kMostControlBytes, "more to acknowledge than it takes");
   switch (header.type) {
     case NGHTTP2_DATA:
       return take_data(header, payload);
@@ -311,7 +325,6 @@ void Session::take_goaway(Payload payload) {
   require(payload.size() >= 8, "a GOAWAY that is cut off");
   const std::uint32_t last = number_at(payload.data()) & 0x7fffffffU;
   const std::uint32_t code = number_at(payload.data() + 4);
-  if (code != NGHTTP2_NO_ERROR) throw PeerError("the peer ended the connection: " + error_name(code));
   going_away_ = true;
   CallQueue refused = std::exchange(queue_, {});
   streams_.for_each([&](Call& call) {
@@ -322,9 +335,10 @@ void Session::take_goaway(Payload payload) {
   });
   while (!refused.empty()) {
     Call& call = refused.pop();
-    if (streams_.find(call.stream) == &call) streams_.erase(call.stream);
+    if (call.stream != 0) streams_.erase(call.stream);
     ended_.on_ended(call, NGHTTP2_REFUSED_STREAM);
   }
+  if (code != NGHTTP2_NO_ERROR) throw PeerError("the peer ended the connection: " + error_name(code));
 }
 
 void Session::end(Call& call, std::uint32_t error_code) {
@@ -332,8 +346,7 @@ void Session::end(Call& call, std::uint32_t error_code) {
   if (call.sent < call.body->framed.size()) {
     sending_.remove(call);
     if (error_code == NGHTTP2_NO_ERROR) {  // answered early: the rest of the request is not sent
-      put_frame_header(control_, {4, NGHTTP2_RST_STREAM, 0, call.stream});
-      put_number(control_, NGHTTP2_CANCEL);
+      put_cancel(control_, call.stream);
     }
   }
   ended_.on_ended(call, error_code);

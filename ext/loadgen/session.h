@@ -29,8 +29,8 @@ namespace penstock::loadgen {
 class Ended {
  public:
   virtual ~Ended() = default;
-  // The stream closed with that HTTP/2 error code (0: in good order); the call is the receiver's again, who
-  // may submit it anew at once.
+  // The stream closed with that HTTP/2 error code (0: in good order; REFUSED_STREAM: the peer has not looked
+  // at it); the call is the receiver's again, who may submit it anew at once.
   virtual void on_ended(Call& call, std::uint32_t error_code) = 0;
 };
 
@@ -56,11 +56,16 @@ class Session {
   // Takes the whole frames that `bytes` begin with; gives the number of bytes taken. PeerError.
   std::size_t push(std::span<const std::uint8_t> bytes);
 
-  // Gives all calls back: Ended hears of each, with the error code INTERNAL_ERROR. Nothing can be submitted
-  // after.
+  // Takes a call that is under way back; Ended does not hear of it. The peer is told, where it knows of it.
+  void cancel(Call& call);
+
+  // Gives all calls back: Ended hears of each, with the error code INTERNAL_ERROR, or REFUSED_STREAM where
+  // nothing of it was sent. Nothing can be submitted after.
   void abandon();
 
   bool settled() const noexcept { return settled_; }  // the peer's first SETTINGS have come
+  bool takes() const noexcept { return !going_away_ && streams_left_ != 0; }     // more requests
+  bool idle() const noexcept { return queue_.empty() && streams_.size() == 0; }  // no call is under way
 
  private:
   struct InflaterDeleter {

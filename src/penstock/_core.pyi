@@ -172,8 +172,8 @@ class Version:
         """Totals since load, by the names of ext/engine/counters.h; durations are nanoseconds."""
 
     def runs(self) -> list[tuple[int, int, int, int, int]]:
-        """Runs of the model by their size: at most so many rows (a power of two, above half of that), runs, and
-        their ns of transforms, model and encoding.
+        """Runs of the model by their size: at most so many rows (a power of two, above half of that), runs,
+        and their ns of transforms, model and encoding.
         """
 
 class Call:

@@ -17,10 +17,13 @@ class Report(TypedDict):
     """Of the requests that count: those due after the warm-up, or in a closed loop those that ended then."""
 
     requests: int
+    answered_in_time: int  # good answers that came in `seconds`, whenever their requests were due
     seconds: float
     processor_seconds: float  # that the generator's threads used in that time
     latency: Buckets  # of good answers, from when their request was due
-    late: Buckets  # from when a request was due until it was handed to the kernel; open loop
+    late: Buckets  # from when a request was due until its connection had written what it could; open loop
+    reconnects: int  # connections that were opened again in that time
+    resent: int  # requests that were given back unprocessed in that time, and sent again
     failures: list[tuple[str, int, int, str]]  # reason, code, count, an example's grpc-message
     answers: list[list[int]]  # of each body, how often each of its answers came
     times: Array  # INT64 [n, 3], ns: due (monotonic clock), late, latency; with `trace`

@@ -182,6 +182,7 @@ def test_two_clients_of_different_speed_do_not_wait_for_each_other(
         infer = channel.unary_unary(INFER)
         for _ in range(200):
             infer(good[5:], timeout=5)
+        slow.read_until(lambda: 1 in slow.answers)  # of a large request, which runs in the pool
         assert not slow.answers[1].done
         slow.send(WindowUpdateFrame(1, window_increment=1 << 20))
         assert slow.answer(1).status == OK

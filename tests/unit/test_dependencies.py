@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# base <- {codec, transform, executor, route, stats} <- engine <- net <- bindings, and base <- loadgen <- bindings;
-# those in braces do not include each other.
+# base <- {codec, transform, executor, route, stats} <- engine <- net <- bindings, and base <- loadgen <-
+# bindings; those in braces do not include each other.
 LEAVES = {"codec", "transform", "executor", "route", "stats"}
 MAY_INCLUDE = {
     "base": {"base"},

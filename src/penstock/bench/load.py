@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ SCHEDULES = ("poisson", "even")
 # Told how many requests were sent and answered so far, warm-up included.
 Progress = Callable[[int, int], None]
 _TICK_S = 0.1
+# As gRPC allows them (grpc/doc/PROTOCOL-HTTP2.md); names are lowered before they are sent.
+_METADATA_NAME = re.compile(r"[0-9A-Za-z_.-]+")
+_METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,7 +48,9 @@ class Load:
     cores: Sequence[int] = ()  # thread i runs on the core of number i modulo their count; none: anywhere
     warmup: float = 0.5  # seconds of load before what counts
     seconds: float = 5.0  # of what counts; 0: until it is stopped
-    deadline: float | None = None  # seconds, sent as grpc-timeout; an answer that comes later failed
+    deadline: float | None = (
+        None  # seconds, sent as grpc-timeout; without an answer then, it is cancelled and failed
+    )
     patience: float = 5.0  # seconds to wait for the last answers, and for connections
     method: str = INFER
     metadata: Sequence[tuple[str, str]] = ()
@@ -65,6 +71,8 @@ class Load:
                 raise ConfigError(f"{name} is {getattr(self, name)}: a duration in seconds was expected")
         if self.deadline is not None and not 1e-6 <= self.deadline < 1e9:
             raise ConfigError(f"deadline is {self.deadline}: a duration in seconds was expected")
+        for name, value in self.metadata:
+            _check_metadata(name, value)
 
     def start(self, target: str, bodies: bytes | Body | Iterable[bytes | Body]) -> Running:
         """Connects and starts; the first request is due 50 ms later.
@@ -142,7 +150,13 @@ class Running:
     def result(self) -> Result:
         """When the run is over."""
         load = self._load
-        return Result.of(self._run.report(), rate=load.rate, traced=load.trace, interrupted=self._interrupted)
+        return Result.of(
+            self._run.report(),
+            rate=load.rate,
+            threads=load.threads,
+            traced=load.trace,
+            interrupted=self._interrupted,
+        )
 
     def __enter__(self) -> Running:
         return self
@@ -179,6 +193,17 @@ def grpc_timeout(seconds: float) -> str:
         if len(str(count)) <= _MOST_DIGITS:
             return f"{count}{unit}"
     return "9" * _MOST_DIGITS + "S"
+
+
+def _check_metadata(name: str, value: str) -> None:
+    if not _METADATA_NAME.fullmatch(name):
+        raise ConfigError(f"'{name}' is no name of metadata: letters, digits, '_', '.' and '-' are")
+    if name.lower().startswith("grpc-"):
+        raise ConfigError(f"'{name}' is gRPC's own: metadata of that name cannot be sent")
+    if name.lower().endswith("-bin"):
+        raise ConfigError(f"'{name}' names binary metadata, which the load generator does not send")
+    if not _METADATA_VALUE.fullmatch(value):
+        raise ConfigError(f"the value of the metadata '{name}' has characters other than printable ASCII")
 
 
 def _headers(load: Load, target: Target) -> list[tuple[str, str]]:

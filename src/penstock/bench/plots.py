@@ -24,10 +24,13 @@ def require() -> None:
     _pyplot()
 
 
-def percentile_curves(curves: Mapping[str, Histogram], path: Path) -> None:
+def percentile_curves(
+    curves: Mapping[str, Histogram], path: Path, *, left_out: Mapping[str, int] | None = None
+) -> None:
     """The latency of each percentile, with one line for each named histogram. The axis stretches towards 100
-    %.
+    %. `left_out` says of how many failed requests a histogram knows nothing.
     """
+    failed = {name: count for name, count in (left_out or {}).items() if count}
     figure, axes = _axes()
     top = max((histogram.count for histogram in curves.values()), default=1)
     for name, histogram in curves.items():
@@ -36,7 +39,7 @@ def percentile_curves(curves: Mapping[str, Histogram], path: Path) -> None:
         shares, bounds = histogram.curve()
         # The last value stands for all above it: 1/(1 - share) has no place for a share of 1.
         stretched = 1 / np.maximum(1 - shares, 1 / (2 * histogram.count))
-        axes.plot(stretched, bounds / 1e6, drawstyle="steps-pre", label=name)
+        axes.plot(stretched, bounds / 1e6, drawstyle="steps-pre", label=name + _left_out(failed.get(name, 0)))
     ticks = [2, 10, 100, 1000, 10_000, 100_000, 1_000_000]
     ticks = [tick for tick in ticks if tick <= max(2 * top, 100)]
     axes.set_xscale("log")
@@ -47,7 +50,7 @@ def percentile_curves(curves: Mapping[str, Histogram], path: Path) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("percentile")
     axes.set_ylabel("latency, ms")
-    _finish(figure, axes, path, legend=len(curves) > 1)
+    _finish(figure, axes, path, legend=len(curves) > 1 or bool(failed))
 
 
 def latency_against_load(
@@ -60,16 +63,22 @@ def latency_against_load(
     """Percentiles of the latency over the requests a second that were asked for.
 
     One series of results is drawn with a line for each percentile; several, by their names, with the last
-    percentile of each.
+    percentile of each. Failed requests have no latency: runs with any are marked by a cross.
     """
     figure, axes = _axes()
     drawn = percentiles if len(lines) == 1 else percentiles[-1:]
+    crossed: list[tuple[float, float]] = []
     for name, results in lines.items():
         ordered = sorted(results, key=lambda result: result.rate or result.throughput)
         rates = [result.rate or result.throughput for result in ordered]
         for percentile in drawn:
             label = f"p{percentile:g}" if len(lines) == 1 else f"{name}, p{percentile:g}"
-            axes.plot(rates, [r.percentile_ms(percentile) for r in ordered], marker="o", ms=3, label=label)
+            values = [r.percentile_ms(percentile) for r in ordered]
+            axes.plot(rates, values, marker="o", ms=3, label=label)
+            crossed += [(x, y) for x, y, r in zip(rates, values, ordered, strict=True) if r.failed]
+    if crossed:
+        label = "requests failed, and are left out"
+        axes.plot(*zip(*crossed, strict=True), "x", color="black", ms=7, label=label)
     if objective_ms is not None:
         axes.axhline(objective_ms, color="grey", linestyle="--", linewidth=1, label=f"{objective_ms:g} ms")
     axes.set_yscale("log")
@@ -77,6 +86,10 @@ def latency_against_load(
     axes.set_ylabel("latency, ms")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _finish(figure, axes, path, legend=True)
+
+
+def _left_out(failed: int) -> str:
+    return f" ({failed:,} failed, left out)" if failed else ""
 
 
 def _pyplot() -> ModuleType:

@@ -43,13 +43,14 @@ def answered(
 
     StatusError, in the server's words, where it refuses one: a load of refusals would measure nothing.
     """
+    sent = tuple((name.lower(), value) for name, value in metadata) or None
     with grpc.insecure_channel(address, options=OPTIONS) as channel:
         ask: Any = channel.unary_unary(method)
         try:
             return [
                 replace(
                     body,
-                    answers=(bytes(ask(body.message, timeout=timeout, metadata=tuple(metadata) or None)),),
+                    answers=(bytes(ask(body.message, timeout=timeout, metadata=sent)),),
                 )
                 for body in bodies
             ]

@@ -11,6 +11,7 @@ from penstock.bench.bodies import Body
 from penstock.bench.lag import LagRule, steady
 from penstock.bench.load import Load, Progress, measure
 from penstock.bench.result import Result
+from penstock.errors import PenstockError
 
 # A percentile of fewer requests says little; slow rates run longer, up to a limit.
 _LEAST_REQUESTS = 300
@@ -49,9 +50,14 @@ class Runs:
         return self._kept(replace(self._load, rate=rate, seconds=seconds), progress)
 
     def capacity(self) -> float:
-        """Requests a second of a short closed loop: about the most that the server takes."""
+        """Requests a second of a short closed loop: about the most that the server takes. PenstockError where
+        it gives no good answer.
+        """
         load = replace(self._load, rate=None, seconds=_GLANCE_S, warmup=_GLANCE_S / 2)
-        return measure(self._target, self._bodies, load).throughput
+        result = measure(self._target, self._bodies, load)
+        if not result.good and not result.overdue:
+            raise PenstockError(result.no_good_answer)
+        return result.throughput
 
     def _kept(self, load: Load, progress: Progress | None) -> Result:
         def run() -> Result:

@@ -5,7 +5,8 @@ the highest rate at which at least half of such runs keep it. The latencies of o
 that is long now was long before), so that a test which counted requests as independent would be far too sure;
 the runs are the trials here, each with new connections and a schedule of its own.
 
-1. Bracketing: the rate is doubled, or halved, until one keeps the objective and one misses it.
+1. Bracketing: the rate is doubled, or halved, until one keeps the objective and one misses it. Where the
+   generator cannot send a rate (its runs are void), rates between that and the last kept one are tried.
 2. Bisection on the logarithm, the better of three runs at each rate, until the two are within the precision.
 3. Confirmation: runs at the lower and at the upper rate in turns. Where a rate at or above R is tried, n runs
    in a row keep the objective with a probability of at most 2^-n; the other way round for the upper one. This
@@ -13,7 +14,8 @@ the runs are the trials here, each with new connections and a schedule of its ow
    557-566). A contrary run moves its end outwards, at most TRIES rates in all for each end, and n is such
    that the sum of these chances is within half of what the confidence leaves.
 
-R lies between the ends with at least that confidence; the lower end is the rate to count on.
+R lies between the ends with at least that confidence; the lower end is the rate to count on. Where no rate
+that the generator can send misses the objective, there is a lower end alone: R is that or more.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.bench.lag import VoidError
 from penstock.bench.result import Result
 from penstock.errors import PenstockError
 
@@ -59,10 +62,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The interval that holds the highest rate, in requests a second, and the runs that it rests on."""
+    """The interval that holds the highest rate, in requests a second, and the runs that it rests on. Without
+    an upper end the generator was the limit: the server takes `low` at least.
+    """
 
     low: float
-    high: float
+    high: float | None
     confidence: float
     trials: tuple[Trial, ...]
 
@@ -116,31 +121,54 @@ class Search:
         return math.ceil(math.log2(TRIES / ((1 - self._confidence) / 2)))
 
     def highest_rate(self, start: float) -> Found:
-        """From a first guess. SearchError where the server or the machine gives no answer."""
-        low, high = self._bisected(*self._bracket(start))
+        """From a first guess. SearchError where the server or the machine gives no answer; VoidError where
+        the generator can send no rate in time.
+        """
+        low, high = self._bracket(start)
+        if high is not None:
+            low, high = self._bisected(low, high)
         low, high = self._confirmed(low, high)
         return Found(low, high, self._confidence, tuple(self.trials))
 
     def _kept(self, rate: float) -> bool:
         result = self._run(rate, len(self.trials))
+        if not result.good and not result.overdue:
+            raise SearchError(f"at {rate:,.0f} requests/s, {result.no_good_answer}")
         trial = Trial(rate, self._objective.kept(result), result)
         self.trials.append(trial)
         if self._told is not None:
             self._told(trial)
         return trial.kept
 
-    def _bracket(self, start: float) -> tuple[float, float]:
+    def _bracket(self, start: float) -> tuple[float, float | None]:
+        """A rate that was kept and one that was missed; None for that where the generator is the limit."""
         rate = max(start, _LOWEST)
-        if self._kept(rate):
-            while self._kept(rate * 2):
-                rate *= 2
-            return rate, rate * 2
-        while rate > _LOWEST:
-            rate = max(rate / 2, _LOWEST)
-            if self._kept(rate):
-                return rate, rate * 2
+        kept, missed, void = 0.0, math.inf, math.inf
+        while not (kept and missed < math.inf):
+            try:
+                if self._kept(rate):
+                    kept = rate
+                else:
+                    missed = rate
+            except VoidError:
+                if rate <= _LOWEST:
+                    raise
+                void = rate
+            if not kept:
+                if missed <= _LOWEST:
+                    raise self._never_kept()
+                rate = max(rate / 2, _LOWEST)
+            elif void < math.inf:
+                if void / kept <= 1 + self._precision:
+                    return kept, None
+                rate = math.sqrt(kept * void)
+            else:
+                rate = kept * 2
+        return kept, missed
+
+    def _never_kept(self) -> SearchError:
         last = self.trials[-1].result
-        raise SearchError(
+        return SearchError(
             f"not even {_LOWEST:g} request a second keeps {self._objective}: "
             f"p99 was {last.percentile_ms(99):.3f} ms, {last.failed} of {last.requests} failed"
         )
@@ -155,15 +183,18 @@ class Search:
                 high = middle
         return low, high
 
-    def _confirmed(self, low: float, high: float) -> tuple[float, float]:
-        ends = [_End(low, True, self._precision), _End(high, False, self._precision)]
+    def _confirmed(self, low: float, high: float | None) -> tuple[float, float | None]:
+        lower = _End(low, True, self._precision)
+        upper = None if high is None else _End(high, False, self._precision)
+        ends = [lower] if upper is None else [lower, upper]
         while not all(end.done for end in ends):
             for end in ends:
                 if not end.done:
                     self._try(end)
             ends.reverse()  # A B B A: what drifts slowly meets both alike
-        rates = sorted(end.rate for end in ends)
-        return rates[0], rates[1]
+        if upper is None:
+            return lower.rate, None
+        return min(lower.rate, upper.rate), max(lower.rate, upper.rate)
 
     def _try(self, end: _End) -> None:
         if self._kept(end.rate) == end.keeps:

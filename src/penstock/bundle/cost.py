@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from penstock._core import Version
 
 # The rows of the runs that are measured, and when there have been enough of one size: so many, or so long.
+# The first ones may have been held up by somebody else.
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-RUNS = 16
+FEWEST, MOST = 4, 16
 ENOUGH_NS = 300_000
 # A larger size is not measured once a run takes this long.
 LONGEST_NS = 5_000_000
@@ -99,14 +100,14 @@ def measure(core: Version, inputs: Sequence[Tensor], arrays: Arrays, max_rows: i
     for rows in sizes:
         batch = _rows(arrays, rows)
         try:
-            ns = int(core.durations(batch, 1)[0])
+            ns = int(core.durations(batch, FEWEST).min())
         except StatusError:
             if not points:
                 raise
             break  # a model that takes one row at a time, whatever its shapes say
-        runs = min(RUNS, ENOUGH_NS // max(ns, 1))
-        if runs:
-            ns = min(ns, int(core.durations(batch, runs).min()))
+        more = min(MOST, ENOUGH_NS // max(ns, 1)) - FEWEST
+        if more > 0:
+            ns = min(ns, int(core.durations(batch, more).min()))
         points.append((rows, ns))
         if ns > LONGEST_NS:
             break
@@ -114,21 +115,23 @@ def measure(core: Version, inputs: Sequence[Tensor], arrays: Arrays, max_rows: i
 
 
 def schedule_of(
-    cost: Cost, scheduling: Scheduling, pool: PoolSection, *, independent: bool, max_rows: int
+    cost: Cost, scheduling: Scheduling, pool: PoolSection, *, independent_rows: int, max_rows: int
 ) -> Schedule:
-    """`independent`: a row's answer does not depend, in any bit, on the rows beside it. `max_rows`: of a
-    request; 0 is no limit.
+    """`independent_rows`: of a batch in which no answer depends, in any bit, on the rows beside it, the most;
+    0 where it may. `max_rows`: of a request; 0 is no limit.
     """
     inline_rows = cost.rows_within(pool.inline_us * 1000)
     if scheduling.execution == "inline":
         inline_rows = NEVER
     elif scheduling.execution == "pool":
         inline_rows = 0
-    shared_from = cost.shared_from if independent or scheduling.merge else None
+    shared_from = cost.shared_from if independent_rows > 1 or scheduling.merge else None
     merges = shared_from is not None if scheduling.merge is None else scheduling.merge
     batch = scheduling.max_batch_rows
     if batch is None:
         batch = min(MAX_BATCH_ROWS, max_rows or MAX_BATCH_ROWS)
+    if merges and not scheduling.merge:
+        batch = min(batch, independent_rows)
     return Schedule(
         fixed_ns=cost.fixed_ns,
         row_ns=cost.row_ns,

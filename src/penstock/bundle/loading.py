@@ -21,12 +21,13 @@ from penstock.bundle.features import (
     read_features,
 )
 from penstock.bundle.golden import batch_size, check_golden, warm_up
+from penstock.bundle.independence import independent_rows
 from penstock.bundle.manifest import Input, Manifest, Tensor
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
 from penstock.config import PoolSection, Scheduling
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
 from penstock.instants import Times
-from penstock.models import MATRIX_KINDS
+from penstock.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from penstock._core import Executor, Version
@@ -100,7 +101,9 @@ def open_bundle(
             _compare_schema("input", manifest.inputs, core.inputs)
             _compare_schema("output", manifest.outputs, core.outputs)
         examples = _exercise(core, bundle, tell)
-    schedule = None if serving is None else _schedule(core, manifest, examples, serving)
+        schedule = None
+        if serving is not None:
+            schedule = _schedule(core, manifest, options, bundle, examples, serving)
     times = {} if features is None else features.times
     names = matrix_columns(manifest.model.kind, features, [name for name, _ in columns])
     return LoadedBundle(
@@ -137,19 +140,26 @@ def make_version(
         raise ModelError(str(error)) from error
 
 
-def _schedule(core: Version, manifest: Manifest, examples: Arrays, serving: Serving) -> Schedule:
+def _schedule(
+    core: Version,
+    manifest: Manifest,
+    options: ModelOptions,
+    bundle: VerifiedBundle,
+    examples: Arrays,
+    serving: Serving,
+) -> Schedule:
     """Measures what runs of the version cost, and tells the core where its requests run."""
     try:
         cost = measure(core, manifest.inputs, examples, manifest.max_rows)
     except StatusError as error:
         raise ModelError(f"{manifest.label}: its cost cannot be measured: {error}") from error
+    scheduling = serving.scheduling.over(manifest.scheduling)
+    together = 0
+    if scheduling.merge is None and cost.shared_from is not None:
+        model = bundle.files[manifest.model.file].path
+        together = independent_rows(core, manifest, options, model, examples, bundle.digest)
     schedule = schedule_of(
-        cost,
-        serving.scheduling.over(manifest.scheduling),
-        serving.pool,
-        # The trees, or the coefficients, of a row are added in one order whatever stands beside it (ADR 14).
-        independent=manifest.model.kind in MATRIX_KINDS,
-        max_rows=manifest.max_rows,
+        cost, scheduling, serving.pool, independent_rows=together, max_rows=manifest.max_rows
     )
     core.set_schedule(**asdict(schedule))
     return schedule

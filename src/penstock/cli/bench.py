@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,17 +14,15 @@ import typer
 from penstock.cli import options
 from penstock.cli.output import print_json, progress, step
 from penstock.cli.predict import Format
-from penstock.errors import ConfigError, InputError, PenstockError
+from penstock.errors import ConfigError, PenstockError
 
 if TYPE_CHECKING:
-    from penstock.bench import Body, Load
-    from penstock.bench.bodies import Asked
+    from penstock.bench import Load
     from penstock.bench.runs import Runs
     from penstock.bench.search import Found
-    from penstock.client import Client
 
 INTERRUPTED = 130
-_ASK_S = 30.0  # for what is asked before the load
+_OPTION_OF = {"kind": "format", "svg": "svg/--png"}  # of parameters with another name
 
 
 class Schedule(StrEnum):
@@ -36,6 +33,7 @@ class Schedule(StrEnum):
 
 
 def bench(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -130,7 +128,7 @@ def bench(
             "--timeout",
             metavar="SECONDS",
             min=0.000001,
-            help="Each request's deadline, sent as grpc-timeout; later answers failed.",
+            help="Each request's deadline, sent as grpc-timeout; it is cancelled then, and failed.",
         ),
     ] = None,
     schedule: Annotated[
@@ -167,19 +165,11 @@ def bench(
 
     Without --rate in a closed loop: connections x streams requests are under way all the time. What is sent
     is made up from the model's metadata, unless --request or --data gives it. A run in which the generator
-    itself was late is void: it is repeated a few times, then given up with exit code 1.
+    itself was late, or in a closed loop the limit, is void: it is repeated a few times, then given up with
+    exit code 1.
     """
     model, version = options.split_target(model, "MODEL or MODEL:VERSION")
-    _check_use(
-        rate=rate,
-        rates=rates,
-        find_rate=find_rate,
-        p99=p99,
-        request=request,
-        data=data,
-        rows=rows,
-        bodies=bodies,
-    )
+    _check_use(context)
     sweep = None if rates is None else _numbers(rates, float, "--rates")
     from penstock.bench import plots as drawing
     from penstock.bench.bodies import Asked
@@ -187,6 +177,7 @@ def bench(
     from penstock.bench.load import Interrupted, Load
     from penstock.bench.runs import Runs
     from penstock.cli.load_report import LoadReport
+    from penstock.cli.load_requests import Source, prepared
 
     if plots is not None:
         drawing.require()
@@ -207,11 +198,13 @@ def bench(
         )
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    source = _Source(request or [], data, kind, rows or 1, bodies or 64, seed)
-    sent, about = _prepared(server, asked, load, source, check_answers)
+    source = Source(request or [], data, kind, rows or 1, bodies or 64, seed)
+    sent, about = prepared(server, asked, load, source, check_answers)
     objective_ns = None if p99 is None else p99 * 1e6
-    runs = Runs(server, sent, load, LagRule(None if max_lag is None else max_lag * 1e6, objective_ns), _say)
-    report = LoadReport(about, load, runs, p99)
+    rule = LagRule(None if max_lag is None else max_lag * 1e6, objective_ns)
+    runs = Runs(server, sent, load, rule, _say)
+    open_loop = find_rate or sweep is not None or rate is not None
+    report = LoadReport(about, load, open_loop, runs, rule, p99)
     failure: PenstockError | None = None
     try:
         if find_rate:
@@ -244,11 +237,19 @@ def bench(
         raise typer.Exit(INTERRUPTED)
 
 
-def _check_use(**given: Any) -> None:
+def _check_use(context: typer.Context) -> None:
     """Options that would be passed over, or contradict each other, are wrong use."""
+    given = context.params
+    sources = {name: context.get_parameter_source(name) for name in given}
+    explicit = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
     def wrong(name: str, why: str) -> typer.BadParameter:
-        return typer.BadParameter(why, param_hint=f"--{name.replace('_', '-')}")
+        return typer.BadParameter(why, param_hint=f"--{_OPTION_OF.get(name, name).replace('_', '-')}")
+
+    def without(names: tuple[str, ...], why: str) -> None:
+        for name in names:
+            if name in explicit:
+                raise wrong(name, why)
 
     if given["rate"] is not None and given["rate"] <= 0:
         raise wrong("rate", "a number above 0 is expected")
@@ -259,81 +260,19 @@ def _check_use(**given: Any) -> None:
     if given["request"] and given["data"] is not None:
         raise wrong("request", "give either whole requests or --data")
     if given["request"]:
-        for name in ("rows", "bodies"):
-            if given[name] is not None:
-                raise wrong(name, "the requests of --request are sent as they are")
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where the requests come from."""
-
-    requests: Sequence[Path]
-    data: str | None
-    kind: Format | None
-    rows: int
-    count: int
-    seed: int
-
-
-def _prepared(
-    server: str, asked: Asked, load: Load, source: _Source, check: bool
-) -> tuple[list[Body], dict[str, Any]]:
-    """The requests, each answered once, and what the record says of server and requests."""
-    from penstock.bench import probe
-    from penstock.bench.target import Target
-    from penstock.errors import StatusError
-
-    Target.of(server)
-    with options.connected(server, _ASK_S) as client:
-        made, origin = _bodies(client, asked, source)
-        answered = probe.answered(server, made, timeout=_ASK_S, metadata=load.metadata, method=load.method)
-        try:
-            told = client.server_metadata()
-            name = f"{told.name} {told.version}".strip()
-        except StatusError:
-            name = ""  # not every server knows that call
-    about = {
-        "server": {"address": server, "name": name},
-        "model": asked.model,
-        "version": asked.version,
-        "requests": {
-            "from": origin,
-            "different": len(made),
-            "bytes": sum(len(body.message) for body in made) / len(made),
-            "answers_checked": check,
-        },
-    }
-    return answered if check else made, about
-
-
-def _bodies(client: Client, asked: Asked, source: _Source) -> tuple[list[Body], str]:
-    from penstock.bench import bodies, probe
-
-    if source.requests:
-        return [bodies.from_file(path, asked) for path in source.requests], "files"
-    metadata = probe.metadata_of(client, asked.model, asked.version)
-    if source.data is None:
-        made = bodies.made(metadata, asked, rows=source.rows, count=source.count, seed=source.seed)
-        return made, "metadata"
-    from penstock.cli import tables
-
-    found: list[Body] = []
-    with tables.opened(source.data, source.kind) as table:
-        table.check(metadata.inputs)
-        for columns in table.batches(source.rows, [spec.name for spec in metadata.inputs]):
-            if _length(columns) == source.rows:  # what is left at the end would be a smaller request
-                found.append(bodies.from_table(table.typed(columns, metadata.inputs), metadata, asked))
-            if len(found) == source.count:
-                break
-    if not found:
-        raise InputError(f"{source.data} has fewer rows than a request takes: {source.rows} (--rows)")
-    return found, "data"
-
-
-def _length(columns: Any) -> int:
-    rows = getattr(columns, "num_rows", None)
-    return int(rows) if rows is not None else len(next(iter(columns.values()), ()))
+        without(("rows", "bodies"), "the requests of --request are sent as they are")
+    if given["data"] is None:
+        without(("kind",), "it says how to read --data, which is not given")
+    if not given["find_rate"]:
+        without(("confidence", "precision"), "it is of --find-rate, which is not given")
+    if given["plots"] is None:
+        without(("svg",), "it is of --plots, which is not given")
+    if given["rate"] is not None or given["rates"] is not None:
+        without(("streams",), "it is of a closed loop; with a rate, requests are sent when they are due")
+    elif not given["find_rate"]:
+        without(("schedule",), "it is of an open loop: --rate, --rates or --find-rate")
+        if given["request"] or given["data"] is not None:
+            without(("seed",), "nothing is drawn: a closed loop has no schedule, and the requests are given")
 
 
 def _measure(runs: Runs, model: str, load: Load, sweep: Sequence[float] | None) -> None:

@@ -50,6 +50,7 @@ _INVERSES: Mapping[str, Callable[[float], float]] = {
     "exponential": math.log,
 }
 _OUT_OF_RANGE = 2**24  # from here on a category is none (OutOfRangeCat of XGBoost's src/common/categorical.h)
+_MOST_COLUMNS = 2**20  # of the matrix, and of the prediction; a name is made for each of the former
 
 
 def recognizes(content: bytes) -> bool:
@@ -97,7 +98,11 @@ def source_of_file(content: bytes, source: str) -> Source:
     learner = _learner(content, source)
     found = learner.get("attributes")
     attributes = found if isinstance(found, dict) else {}
-    return Source(content, learner, _best_rounds(attributes) if "scikit_learn" in attributes else None)
+    try:
+        rounds = _best_rounds(attributes) if "scikit_learn" in attributes else None
+    except ValueError as error:
+        raise ModelError(f"{source} is malformed: its best_iteration is no round.") from error
+    return Source(content, learner, rounds)
 
 
 def _best_rounds(attributes: Mapping[str, str]) -> int | None:
@@ -129,9 +134,10 @@ class Learner:
             self.objective = str(learner["objective"]["name"])
             self.link = self._link()
             parameters = learner["learner_model_param"]
-            self.features = int(parameters["num_feature"])
-            self.outputs = max(int(parameters.get(n, 1)) for n in ("num_class", "num_target"))
-            self.outputs = max(self.outputs, 1)
+            self.features = _size("num_feature", parameters["num_feature"], 1)
+            # Of one output the file says 0 classes and 1 target.
+            sizes = [_size(name, parameters.get(name, 1), 0) for name in ("num_class", "num_target")]
+            self.outputs = max(*sizes, 1)
             self.classes = self._classes(model.classes)
             self.base = self._base(str(parameters["base_score"]))
             booster = learner["gradient_booster"]
@@ -217,6 +223,13 @@ class Learner:
             raise ValueError(f"it names {len(names)} features and has {self.features}")
         invented = tuple(f"f{i}" for i in range(self.features))  # as XGBoost's own texts call them
         return (tuple(map(str, names)), True) if names else (invented, False)
+
+
+def _size(name: str, given: Any, least: int) -> int:
+    size = int(given)
+    if not least <= size <= _MOST_COLUMNS:
+        raise ValueError(f"its {name} is {size}; {least} to {_MOST_COLUMNS} are expected")
+    return size
 
 
 def _trees_in(model: Mapping[str, Any], rounds: int | None, trees: int, outputs: int) -> int:

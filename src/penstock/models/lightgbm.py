@@ -31,8 +31,8 @@ _PANDAS = b"\npandas_categorical:"
 class Options(ModelOptions):
     """What Booster.predict would be called with, and what runs the model; the defaults are its own."""
 
-    start_iteration: int = Field(default=0, ge=0)
-    num_iterations: int = Field(default=-1, ge=-1)  # -1: all that the file holds
+    start_iteration: int = Field(default=0, ge=0, lt=2**31)
+    num_iterations: int = Field(default=-1, ge=-1, lt=2**31)  # -1: all that the file holds
     raw_score: bool = False
     # "forest": compiled at load; "library": LightGBM's own. "auto": compiled, and the library for what is not
     # (linear trees).

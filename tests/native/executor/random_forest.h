@@ -21,8 +21,9 @@ struct RandomForest {
   std::size_t thresholds = 100;  // of each feature, to pick from
   double categorical = 0;        // part of the splits
   std::int32_t categories = 40;
-  bool missing = true;  // all kinds; else none
-  bool deep = false;    // each split below the one before
+  std::size_t one_of = 3;  // categories is in a split's set
+  bool missing = true;     // all kinds; else none
+  bool deep = false;       // each split below the one before
   bool fp32 = false;
 
   Forest make(std::mt19937& random) const {
@@ -56,7 +57,7 @@ struct RandomForest {
         if (split.categorical) {
           split.first_category = static_cast<std::uint32_t>(tree.categories.size());
           for (std::int32_t c = 0; c < categories; ++c) {
-            if (below(3) == 0)
+            if (below(one_of) == 0)
               tree.categories.push_back(c < 3 ? c : c * 7919);  // some beyond what is looked up densely
           }
           split.last_category = static_cast<std::uint32_t>(tree.categories.size());

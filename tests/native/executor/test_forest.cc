@@ -95,6 +95,11 @@ TEST_CASE("every layout gives the bits of a plain walk") {
   }
   SUBCASE("categories") { check_forest_of<double>({.categorical = 0.5}, 300, random); }
   SUBCASE("only categories") { check_forest_of<float>({.features = 3, .categorical = 1}, 300, random); }
+  SUBCASE("many categories in small sets") {
+    check_forest_of<double>(
+        {.trees = 40, .splits = 200, .features = 2, .categorical = 0.9, .categories = 4000, .one_of = 1000},
+        200, random);
+  }
   SUBCASE("64 leaves") { check_forest_of<double>({.splits = 63, .thresholds = 60}, 200, random); }
   SUBCASE("256 leaves") { check_forest_of<double>({.splits = 255, .thresholds = 60}, 200, random); }
   SUBCASE("256 leaves, categories, outputs") {

@@ -84,6 +84,10 @@ class Peer {
     nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last, code, nullptr, 0);
   }
 
+  // Its socket is closed when what it says now is sent.
+  void close() noexcept { closed_ = true; }
+  bool closed() const noexcept { return closed_; }
+
   std::string pull() {
     std::string bytes;
     for (;;) {
@@ -169,6 +173,7 @@ class Peer {
   nghttp2_session* session_ = nullptr;
   std::map<std::int32_t, Asked> asked_;
   std::map<std::int32_t, std::unique_ptr<Sending>> sending_;
+  bool closed_ = false;
   int resets_ = 0;
   int pings_ = 0;
 };

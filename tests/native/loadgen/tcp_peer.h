@@ -76,7 +76,7 @@ class TcpPeer {
     const ssize_t got = ::recv(client.socket.get(), buffer, sizeof buffer, 0);
     if (got <= 0 || hangs_up_) return false;
     client.peer->push({buffer, static_cast<std::size_t>(got)});
-    return send(client);
+    return send(client) && !client.peer->closed();
   }
   static bool send(Client& client) {
     const std::string bytes = client.peer->pull();

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -196,7 +197,7 @@ TEST_CASE("a run ends early when it is stopped, and what was under way is waited
   }
 }
 
-TEST_CASE("a server that hangs up leaves failures, and the run ends") {
+TEST_CASE("a server that hangs up on whatever is said leaves failures, and is not asked again and again") {
   for (const bool open : {true, false}) {
     TcpPeer peer(echo);
     Plan plan = plan_for(peer);
@@ -213,7 +214,160 @@ TEST_CASE("a server that hangs up leaves failures, and the run ends") {
     CHECK_FALSE(run.outcome().failures()[0].example.empty());
     CHECK(found.at(Failure::kClosed) > 0);
     CHECK(run.outcome().latency().count() + found.at(Failure::kClosed) == run.requests());
+    CHECK(run.reconnects() <= 3);  // one each, at once
   }
+}
+
+TEST_CASE("a connection that the server closes after a while is opened again, and the load goes on") {
+  for (const bool open : {true, false}) {
+    std::atomic<int> asked{0};
+    TcpPeer peer([&](Peer& to, const Asked& each) {
+      echo(to, each);
+      if (++asked % 50 == 0) to.close();
+    });
+    Plan plan = plan_for(peer);
+    plan.connections = 1;
+    if (open) plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    plan.duration_ns = 300 * kMs;
+    Run run(plan);
+    finish(run);
+    CHECK(run.reconnects() >= 4);
+    CHECK(run.requests() >= 250);
+    const auto found = failures(run);
+    CHECK(run.outcome().latency().count() > run.requests() / 2);
+    for (const auto& [failure, count] : found) {
+      CHECK(failure == Failure::kClosed);
+      CHECK(run.outcome().latency().count() + count == run.requests());
+    }
+  }
+}
+
+TEST_CASE("a server that says GOAWAY answers what it has taken, and the rest goes to a new connection") {
+  for (const bool open : {true, false}) {
+    std::atomic<int> asked{0};
+    TcpPeer peer([&](Peer& to, const Asked& each) {
+      // The last of the streams that it takes is the one before this.
+      if (++asked % 50 == 0) return to.go_away(each.stream - 2, NGHTTP2_NO_ERROR);
+      echo(to, each);
+    });
+    Plan plan = plan_for(peer);
+    if (open) plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    plan.closed.streams = 4;
+    plan.duration_ns = 300 * kMs;
+    Run run(plan);
+    finish(run);
+    CHECK(failures(run).empty());
+    CHECK(run.reconnects() >= 4);
+    CHECK(run.resent() >= 4);
+    CHECK(run.requests() >= 250);
+    CHECK(run.outcome().latency().count() == run.requests());
+  }
+}
+
+TEST_CASE("a request that is refused twice has failed") {
+  TcpPeer peer([](Peer& to, const Asked& asked) { to.reset(asked.stream, NGHTTP2_REFUSED_STREAM); });
+  Plan plan = plan_for(peer);
+  plan.open = OpenLoop{.rate = 200, .arrivals = Arrivals::kEven};
+  Run run(plan);
+  finish(run);
+  CHECK(run.requests() == 40);
+  CHECK(run.resent() == 40);
+  REQUIRE(run.outcome().failures().size() == 1);
+  CHECK(run.outcome().failures()[0].failure == Failure::kStreamError);
+  CHECK(run.outcome().failures()[0].code == NGHTTP2_REFUSED_STREAM);
+  CHECK(run.outcome().failures()[0].count == 40);
+}
+
+TEST_CASE("a server that goes for good ends no run early, and says why") {
+  for (const bool open : {true, false}) {
+    auto peer = std::make_unique<TcpPeer>(echo);
+    Plan plan = plan_for(*peer);
+    if (open) plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+    plan.duration_ns = 400 * kMs;
+    Run run(plan);
+    REQUIRE(run.start().is_ok());
+    CHECK_FALSE(run.wait(150 * kMs));
+    peer.reset();
+    REQUIRE(run.wait(10'000 * kMs));
+    CHECK(run.measured_ns() >= 399 * kMs);
+    CHECK(run.outcome().latency().count() > 0);
+    CHECK(run.outcome().latency().count() + failures(run).at(Failure::kClosed) == run.requests());
+    CHECK(run.reconnects() == 0);
+  }
+}
+
+TEST_CASE("a request whose deadline passes is cancelled, and makes room for the next one") {
+  std::atomic<int> asked{0};
+  std::atomic<int> cancelled{0};
+  for (const bool open : {true, false}) {
+    asked = 0;
+    TcpPeer peer([&](Peer& to, const Asked& each) {
+      cancelled = to.resets();
+      if (++asked % 2 == 0) echo(to, each);
+    });
+    Plan plan = plan_for(peer);
+    plan.connections = 1;
+    plan.closed.streams = 2;
+    if (open) plan.open = OpenLoop{.rate = 100, .arrivals = Arrivals::kEven};
+    plan.deadline_ns = 20 * kMs;
+    plan.duration_ns = 400 * kMs;
+    const std::int64_t began = monotonic_ns();
+    Run run(plan);
+    finish(run);
+    CHECK(monotonic_ns() - began < 2'000 * kMs);  // hung streams are not waited for
+    CHECK(failures(run).size() == 1);
+    CHECK(failures(run).at(Failure::kTooLate) >= 18);
+    CHECK(run.outcome().latency().count() >= 18);
+    CHECK(run.outcome().latency().max() < 20 * kMs);
+    CHECK(run.outcome().latency().count() + failures(run).at(Failure::kTooLate) == run.requests());
+    CHECK(cancelled >= 15);
+  }
+}
+
+TEST_CASE("a server's codes are counted one by one up to a limit, and its words are cut off") {
+  int number = 0;
+  TcpPeer peer([&](Peer& to, const Asked& asked) {
+    to.answer(
+        asked.stream,
+        {.body = "", .grpc_status = std::to_string(1000 + ++number), .grpc_message = std::string(5000, 'm')});
+  });
+  Plan plan = plan_for(peer);
+  plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+  Run run(plan);
+  finish(run);
+  const auto& found = run.outcome().failures();
+  CHECK(found.size() == kMostCodes + 1);
+  CHECK(found.back().code == kOtherCodes);
+  CHECK(found.back().count == 200 - kMostCodes);
+  CHECK(found.front().example == std::string(kMostExampleBytes, 'm'));
+}
+
+TEST_CASE("throughput counts the answers that came in time, and a backlog's later ones do not") {
+  TcpPeer slow([](Peer& to, const Asked& asked) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    echo(to, asked);
+  });
+  Plan plan = plan_for(slow);
+  plan.open = OpenLoop{.rate = 2000, .arrivals = Arrivals::kEven};
+  plan.warmup_ns = 100 * kMs;
+  Run run(plan);
+  finish(run);
+  CHECK(run.outcome().latency().count() == 400);  // all of them, in the end
+  CHECK(run.answered_in_time() > 0);
+  CHECK(run.answered_in_time() <= 101);  // 2 ms each, in 200 ms
+}
+
+TEST_CASE("a closed loop that is never answered says so, also of its warm-up") {
+  TcpPeer mute([](Peer&, const Asked&) {});
+  Plan plan = plan_for(mute);
+  plan.closed.streams = 2;
+  plan.warmup_ns = 50 * kMs;
+  plan.duration_ns = 50 * kMs;
+  plan.patience_ns = 100 * kMs;
+  Run unanswered(plan);
+  finish(unanswered);
+  CHECK(unanswered.requests() == 6);
+  CHECK(failures(unanswered) == std::map<Failure, std::uint64_t>{{Failure::kUnanswered, 6}});
 }
 
 TEST_CASE("what cannot be reached, or says nothing, is told") {

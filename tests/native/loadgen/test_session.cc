@@ -222,6 +222,41 @@ TEST_CASE("a server that goes away ends what it will not answer, and takes no mo
   CHECK(pair.endings.ended.size() == 6);
 }
 
+TEST_CASE("a call is cancelled wherever it stands, and what comes of it later is passed over") {
+  Pair pair(echo, {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 10}});
+  pair.talk();
+  const Body small = echoed("x");
+  const Body large{framed(std::string(1000, 'y')), {}};
+  Call& half_sent = pair.ask(large);
+  Call& whole = pair.ask(small);
+  Call& queued = pair.ask(small);
+  Call& after = pair.ask(small);
+  std::string out;
+  pair.session.pull(out, 1 << 16);
+  pair.peer.push(out);
+  for (Call* call : {&queued, &half_sent, &whole}) pair.session.cancel(*call);
+  pair.talk();
+  REQUIRE(pair.endings.ended.size() == 1);
+  CHECK(pair.endings.ended[0] == std::pair<Call*, std::uint32_t>{&after, NGHTTP2_NO_ERROR});
+  CHECK(after.answer.which() == 0);
+  CHECK(pair.peer.resets() == 2);
+  CHECK(pair.session.idle());
+}
+
+TEST_CASE("what was not sent when the connection ends is told from what was") {
+  Pair pair([](Peer&, const Asked&) {}, {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1}});
+  pair.talk();
+  const Body body = echoed("x");
+  Call& sent = pair.ask(body);
+  Call& queued = pair.ask(body);
+  pair.talk();
+  pair.session.abandon();
+  REQUIRE(pair.endings.ended.size() == 2);
+  CHECK(pair.endings.ended[0] == std::pair<Call*, std::uint32_t>{&sent, NGHTTP2_INTERNAL_ERROR});
+  CHECK(pair.endings.ended[1] == std::pair<Call*, std::uint32_t>{&queued, NGHTTP2_REFUSED_STREAM});
+  CHECK(queued.stream == 0);
+}
+
 TEST_CASE("pings are answered, and early answers stop the request") {
   Pair pair(echo, {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 10}});
   pair.talk();
@@ -271,6 +306,22 @@ TEST_CASE(
     pair.session.abandon();
     CHECK(pair.endings.ended.size() == 3);  // each call once
   }
+}
+
+TEST_CASE("a peer that asks for more acknowledgements than it takes is refused before it costs memory") {
+  Pair pair(echo);
+  pair.talk();
+  std::string flood;
+  for (int i = 0; i < 10'000; ++i) {
+    put_frame_header(flood, {8, NGHTTP2_PING, 0, 0});
+    flood += "12345678";
+  }
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(flood.data()), flood.size());
+  pair.session.push(bytes);
+  std::string out;
+  pair.session.pull(out, 1 << 16);
+  CHECK(out.size() == flood.size());
+  CHECK_THROWS_AS(for (int i = 0; i < 100; ++i) pair.session.push(bytes), PeerError);
 }
 
 TEST_CASE("a warm session allocates nothing for a call") {

@@ -29,13 +29,18 @@ def result_of(
     failed: int = 0,
     rate: float | None = 1000.0,
     seconds: float = 1.0,
+    processor_seconds: float = 0.0,
+    threads: int = 1,
 ) -> Result:
     failures = (Failure("grpc-status", 8, failed, "full"),) if failed else ()
     return Result(
         requests=len(latencies_ns) + failed,
+        answered_in_time=len(latencies_ns),
         seconds=seconds,
         latency=histogram_of(latencies_ns),
         late=histogram_of(late_ns),
         failures=failures,
         rate=rate,
+        processor_seconds=processor_seconds,
+        threads=threads,
     )

@@ -76,6 +76,7 @@ def test_runs_of_one_load_are_taken_together() -> None:
     whole = merged([result_of([1000] * 5, failed=2), result_of([9000] * 5, failed=1, seconds=2.0)])
     assert whole.failures == (Failure("grpc-status", 8, 3, "full"),)
     assert (whole.requests, whole.seconds, whole.good) == (13, 3.0, 10)
+    assert whole.throughput == 10 / 3.0
     assert whole.latency.max_ns == 9000
 
 

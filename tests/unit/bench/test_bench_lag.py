@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from run_results import result_of
 
@@ -52,3 +54,29 @@ def test_a_load_that_is_void_every_time_is_given_up_with_the_reason() -> None:
     with pytest.raises(VoidError, match=r"5 runs at 12,000 requests/s were void: .* 9\.0.* ms at its p99"):
         steady(run, LagRule())  # type: ignore[arg-type]
     assert len(tried) == RUNS
+
+
+@pytest.mark.parametrize("rule", [LagRule(), LagRule(objective_ns=MS / 5)])
+def test_a_tenth_of_a_millisecond_is_allowed_however_fast_the_server_is(rule: LagRule) -> None:
+    assert not rule.voids(result_of([MS // 20] * 100, late_ns=[MS // 11] * 100))
+    assert rule.voids(result_of([MS // 20] * 100, late_ns=[MS // 9] * 100))
+
+
+def test_a_void_run_says_what_would_allow_it() -> None:
+    late = result_of([2 * MS] * 100, late_ns=[9 * MS] * 100)
+    with pytest.raises(VoidError) as caught:
+        steady(lambda: late, LagRule())
+    found = re.search(r"allow more: --max-lag ([0-9.]+)\.$", str(caught.value))
+    assert found is not None
+    assert 9 < float(found[1]) < 15
+    assert not LagRule(limit_ns=float(found[1]) * MS).voids(late)
+
+
+def test_a_closed_loop_that_the_generator_holds_up_is_void() -> None:
+    for threads in (1, 3):
+        idle = result_of([MS], rate=None, seconds=2.0, processor_seconds=1.7 * threads, threads=threads)
+        busy = result_of([MS], rate=None, seconds=2.0, processor_seconds=1.9 * threads, threads=threads)
+        assert not LagRule().voids(idle)
+        assert LagRule().voids(busy)
+    with pytest.raises(VoidError, match=r"5 runs were void: .* used 95% of the processor time .* --threads"):
+        steady(lambda: busy, LagRule())

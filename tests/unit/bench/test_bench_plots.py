@@ -50,6 +50,18 @@ def test_latency_against_load_has_a_line_for_each_percentile_or_server(tmp_path:
     assert "a, p50" not in found
 
 
+def test_failures_that_are_left_out_are_told(tmp_path: Path) -> None:
+    plots.percentile_curves({"ours": histogram_of(VALUES)}, tmp_path / "p.svg", left_out={"ours": 1200})
+    assert "ours (1,200 failed, left out)" in texts(tmp_path / "p.svg")
+    plots.percentile_curves({"ours": histogram_of(VALUES)}, tmp_path / "q.svg", left_out={"ours": 0})
+    assert "left out" not in texts(tmp_path / "q.svg")
+    results = [result_of(VALUES, rate=1000.0), result_of(VALUES, rate=2000.0, failed=3)]
+    plots.latency_against_load({"": results}, tmp_path / "l.svg")
+    assert "requests failed, and are left out" in texts(tmp_path / "l.svg")
+    plots.latency_against_load({"": results[:1]}, tmp_path / "m.svg")
+    assert "left out" not in texts(tmp_path / "m.svg")
+
+
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         plots.percentile_curves({"x": histogram_of(VALUES)}, tmp_path / name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from run_results import result_of
 
-from penstock.bench.result import Result
+from penstock.bench.lag import VoidError
+from penstock.bench.result import Failure, Result
 from penstock.bench.search import TRIES, Objective, Search, SearchError
 
 MS = 1_000_000
@@ -42,6 +44,7 @@ def test_a_sharp_limit_lies_in_an_interval_of_the_precision(start: float) -> Non
     machine = Machine(1000.0)
     search = Search(machine, OBJECTIVE, precision=0.02)
     found = search.highest_rate(start)
+    assert found.high is not None
     assert found.low <= 1000 < found.high
     assert found.high / found.low <= 1.02 + 1e-9
     assert found.rate == found.low
@@ -69,7 +72,7 @@ def test_the_interval_holds_the_limit_as_often_as_it_says() -> None:
         except SearchError:
             continue
         told += 1
-        held += found.low <= 1000 <= found.high
+        held += found.low <= 1000 <= (found.high or 0)
     assert told > 200
     assert held / told >= 0.9
 
@@ -100,3 +103,64 @@ def test_an_objective_counts_slow_and_failed_requests_alike(slow: int, failed: i
 
 def test_no_request_keeps_no_objective() -> None:
     assert not OBJECTIVE.kept(result_of([]))
+
+
+class Generator(Machine):
+    """In front of such a server, one that can send no more than `most` requests a second in time."""
+
+    def __init__(self, capacity: float, most: float) -> None:
+        super().__init__(capacity)
+        self._most = most
+
+    def __call__(self, rate: float, number: int) -> Result:
+        if rate > self._most:
+            raise VoidError("too late")
+        return super().__call__(rate, number)
+
+
+@pytest.mark.parametrize("start", [300.0, 1000.0, 5000.0])
+def test_a_limit_just_below_what_the_generator_can_send_is_found(start: float) -> None:
+    found = Search(Generator(1000.0, 1100.0), OBJECTIVE, precision=0.05).highest_rate(start)
+    assert found.high is not None
+    assert found.low <= 1000 < found.high <= 1100
+
+
+@pytest.mark.parametrize("start", [300.0, 1000.0, 5000.0])
+def test_where_the_generator_is_the_limit_there_is_a_confirmed_lower_end_alone(start: float) -> None:
+    search = Search(Generator(1e9, 1000.0), OBJECTIVE, precision=0.05)
+    found = search.highest_rate(start)
+    assert found.high is None
+    assert 950 < found.low <= 1000
+    assert [t.rate for t in found.trials[-search.row :]] == [found.low] * search.row
+    assert all(t.kept for t in found.trials)
+
+
+def test_a_generator_that_can_send_nothing_in_time_is_told() -> None:
+    with pytest.raises(VoidError, match="too late"):
+        Search(Generator(1e9, 0.5), OBJECTIVE).highest_rate(1000.0)
+
+
+def test_a_server_that_fails_ends_the_search_at_once() -> None:
+    runs = []
+
+    def failing(rate: float, number: int) -> Result:
+        runs.append(rate)
+        return result_of([], failed=7, rate=rate)
+
+    with pytest.raises(SearchError, match=r"at 500 requests/s, no request .* 7 RESOURCE_EXHAUSTED: full"):
+        Search(failing, OBJECTIVE).highest_rate(500.0)
+    assert runs == [500.0]
+
+
+def test_a_server_that_answers_nothing_within_the_deadline_has_too_much_load() -> None:
+    machine = Machine(1000.0)
+
+    def collapsing(rate: float, number: int) -> Result:
+        result = machine(rate, number)
+        if rate <= 1000:
+            return result
+        return replace(result_of([], rate=rate), requests=9, failures=(Failure("grpc-status", 4, 9),))
+
+    found = Search(collapsing, OBJECTIVE).highest_rate(1500.0)
+    assert found.high is not None
+    assert found.low <= 1000 < found.high

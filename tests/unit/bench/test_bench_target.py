@@ -61,6 +61,12 @@ def test_tls_is_refused_by_name(address: str) -> None:
         ({"schedule": "bursts"}, "schedule is 'bursts'"),
         ({"seconds": -1}, "seconds is -1"),
         ({"deadline": 0}, "deadline is 0"),
+        ({"metadata": [(":path", "/x")]}, "':path' is no name"),
+        ({"metadata": [("a b", "x")]}, "'a b' is no name"),
+        ({"metadata": [("x-bin", "x")]}, "'x-bin' names binary metadata"),
+        ({"metadata": [("grpc-timeout", "1S")]}, "'grpc-timeout' is gRPC's own"),
+        ({"metadata": [("a", "two\nlines")]}, "value of the metadata 'a'"),
+        ({"metadata": [("a", "\u00fc")]}, "value of the metadata 'a'"),
     ],
 )
 def test_loads_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from small_models import booster
 
 import penstock
-from penstock.bundle.cost import MAX_BATCH_ROWS, NEVER, Cost, measure, schedule_of
+from penstock.bundle.cost import FEWEST, MAX_BATCH_ROWS, NEVER, Cost, measure, schedule_of
+from penstock.bundle.independence import ANY
 from penstock.bundle.loading import Serving, open_bundle
 from penstock.bundle.manifest import Input
 from penstock.config import PoolSection, Scheduling
@@ -52,7 +53,7 @@ def test_measuring_takes_little_time_and_stops_at_long_runs() -> None:
     core = Core(0, 2_000_000)
     cost = measured(core)
     assert [rows for rows, _ in cost.points] == [1, 2, 4]
-    assert all(runs == 1 for _, runs in core.asked)
+    assert all(runs == FEWEST for _, runs in core.asked)
     assert len(measured(Core(20_000_000, 0)).points) == 1
 
 
@@ -77,9 +78,9 @@ def test_sharing_pays_from_where_the_average_answer_comes_no_later() -> None:
     assert forest.shared_from == 32
 
 
-def schedule(cost: Cost, independent: bool = True, max_rows: int = 0, **said: Any) -> dict[str, Any]:
+def schedule(cost: Cost, independent: int = ANY, max_rows: int = 0, **said: Any) -> dict[str, Any]:
     made = schedule_of(
-        cost, Scheduling.model_validate(said), POOL, independent=independent, max_rows=max_rows
+        cost, Scheduling.model_validate(said), POOL, independent_rows=independent, max_rows=max_rows
     )
     return asdict(made)
 
@@ -95,8 +96,11 @@ def test_requests_that_are_estimated_to_take_long_run_in_the_pool() -> None:
 def test_requests_share_runs_where_it_pays_and_no_bit_depends_on_it() -> None:
     cheap = measured(Core(10_000, 100))
     assert schedule(cheap)["merges"]
-    assert not schedule(cheap, independent=False)["merges"]
-    assert schedule(cheap, independent=False, merge=True)["merges"]
+    assert not schedule(cheap, independent=0)["merges"]
+    assert schedule(cheap, independent=0, merge=True)["merges"]
+    assert schedule(cheap, independent=64)["max_batch_rows"] == 64
+    assert schedule(cheap, independent=64, max_batch_rows=100)["max_batch_rows"] == 64
+    assert schedule(cheap, independent=0, merge=True, max_batch_rows=100)["max_batch_rows"] == 100
     assert not schedule(cheap, merge=False)["merges"]
     assert not schedule(measured(Core(0, 10_000)))["merges"]
     assert schedule(measured(Core(0, 10_000)), merge=True)["min_batch_rows"] == 2

@@ -112,6 +112,10 @@ def test_random_bytes_are_refused_in_one_line(data: bytes) -> None:
             {"model": {"kind": "lightgbm", "file": "model.txt", "options": {"num_iterations": "3"}}},
             "num_iterations: Input should be a valid integer (got '3')",
         ),
+        (
+            {"model": {"kind": "lightgbm", "file": "model.txt", "options": {"start_iteration": 2**31}}},
+            "start_iteration: Input should be less than 2147483648",
+        ),
         ({"inputs": []}, "inputs"),
         ({"inputs": [{"name": "a", "datatype": "FP65", "shape": [-1]}]}, "FP65"),
         ({"inputs": [{"name": "a", "datatype": "FP64", "shape": [-2]}]}, "shape"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import signal
 import subprocess
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from cli_program import PROGRAM, Run
 from inference_peer import PeerServer
 
+import penstock
 from penstock import _proto
 
 QUICK = ("--seconds", 0.2, "--warmup", 0, "--connections", 2)
@@ -61,6 +64,9 @@ def test_an_open_loop_is_told_in_json(run: Run, address: str, numbers: PeerServe
     assert found["requests"]["from"] == "metadata"
     assert found["requests"]["different"] == 64
     assert found["load"]["loop"] == "open"
+    assert (found["load"]["cores"], found["load"]["max_lag_ms"]) == ([], 10_000)
+    assert found["generator"] == {"host": platform.node(), "penstock": penstock.__version__}
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(found["time"])) < timedelta(minutes=1)
     (measured,) = found["runs"]
     assert (measured["requests"], measured["good"], measured["failed"]) == (40, 40, {})
     assert 0 < measured["latency_us"]["p50"] <= measured["latency_us"]["max"]
@@ -85,7 +91,7 @@ def test_made_up_requests_have_the_rows_and_the_seed_that_are_asked_for(
 def test_rows_of_a_file_are_sent_in_turns(run: Run, address: str, peer: PeerServer, rows: Path) -> None:
     status, out, _ = run(
         "bench", "delay", "--server", address, *QUICK, *CALM, "--data", rows, "--rows", 2, "--rate", 200,
-        "--parameter", "tenant=blue", "--parameter", "deep=true", "--metadata", "x-id=7",
+        "--parameter", "tenant=blue", "--parameter", "deep=true", "--metadata", "X-Id=7",
         "--check-answers", "--json",
     )  # fmt: skip
     assert status == 0
@@ -142,7 +148,10 @@ def test_failures_are_counted_by_their_status_and_told_with_an_example(
     options = (*QUICK, *CALM, "--bodies", 1, "--rate", 100, "--schedule", "even")
     status, out, _ = run("bench", "delay", "--server", address, *options)
     assert status == 0
-    assert out.splitlines()[-1] == "failed: 10 INVALID_ARGUMENT: not today: 50 %"
+    assert out.splitlines()[-2:] == [
+        "failed: 10 INVALID_ARGUMENT: not today: 50 %",
+        "mean, percentiles and maximum are of good answers: what failed is left out",
+    ]
     status, _, err = run("bench", "delay", "--server", address, *options, "--p99", 5000)
     assert status == 1
     assert "the objective is missed: 50.00% of the requests took longer than 5000 ms or failed" in err
@@ -160,6 +169,8 @@ def test_a_sweep_has_a_run_for_each_rate_and_plots(
     assert [line.split()[0] for line in out.splitlines()] == ["RATE", "300", "400", "500"]
     found = json.loads(saved.read_text())
     assert [measured["rate"] for measured in found["runs"]] == [500, 300, 400]
+    assert found["load"]["loop"] == "open"
+    assert found["load"]["schedule"] == "poisson"
     for measured in found["runs"]:
         assert sum(count for _, count in measured["latency_histogram_ns"]) == measured["good"]
     assert sorted(path.name for path in plots.iterdir()) == ["latency-against-load.svg", "percentiles.svg"]
@@ -207,9 +218,48 @@ def test_the_highest_rate_is_found_with_its_interval(
     assert found["rate"] == low
     assert 200 < low < 1000
     assert 800 < high < 3000
+    assert found["limited_by_generator"] is False
+    for trial in found["trials"]:
+        assert trial["kept"] == (trial["share_over"] <= 0.01)
     assert {trial["kept"] for trial in found["trials"] if trial["rate"] == low} == {True}
     assert {trial["kept"] for trial in found["trials"] if trial["rate"] == high} == {False}
     assert {path.name for path in tmp_path.iterdir()} == {"latency-against-load.png", "percentiles.png"}
+
+
+def test_a_server_that_fails_every_request_ends_the_search_at_once(
+    run: Run, address: str, numbers: PeerServer
+) -> None:
+    original, asked = numbers.answer, 0
+
+    def answer(request: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 1:  # the first is asked before the load
+            raise ValueError("broken")
+        return original(request)
+
+    numbers.answer = answer  # type: ignore[method-assign]
+    for rate in ((), ("--rate", 100)):
+        asked = 0
+        began = time.monotonic()
+        status, _, err = run(
+            "bench",
+            "delay",
+            "--server",
+            address,
+            *QUICK,
+            *CALM,
+            "--find-rate",
+            "--p99",
+            100,
+            "--bodies",
+            1,
+            *rate,
+        )
+        assert status == 1
+        assert "no request got a good answer" in err
+        assert "INVALID_ARGUMENT: broken" in err
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -219,11 +269,20 @@ def test_the_highest_rate_is_found_with_its_interval(
         (("--rates", "1,2", "--rate", "3"), "a sweep goes with neither"),
         (("--rates", "1,x"), "is no list of numbers"),
         (("--rates", "0"), "rates are above 0"),
+        (("--metadata", "x-bin=1"), "names binary metadata"),
         (("--rate", "0"), "a number above 0"),
         (("--request", "a", "--data", "b"), "give either whole requests or --data"),
         (("--request", "a", "--rows", "3"), "are sent as they are"),
         (("--parameter", "x"), "'x' is not NAME=VALUE"),
         (("--threads", "9"), "8 connections for 9 threads"),
+        (("--rate", "9", "--streams", "4"), "it is of a closed loop"),
+        (("--rates", "9", "--streams", "4"), "it is of a closed loop"),
+        (("--schedule", "poisson"), "it is of an open loop"),
+        (("--seed", "0", "--data", "x.csv"), "nothing is drawn"),
+        (("--confidence", "0.95"), "it is of --find-rate"),
+        (("--precision", "0.1", "--rate", "3"), "it is of --find-rate"),
+        (("--format", "csv"), "it says how to read --data"),
+        (("--png",), "it is of --plots"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_sent(run: Run, arguments: tuple[str, ...], said: str) -> None:

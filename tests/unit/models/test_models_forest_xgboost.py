@@ -265,6 +265,22 @@ MALFORMED = {
     "a base score of words": (changed("learner_model_param/base_score", "high"), "base_score|high"),
     "two base scores": (changed("learner_model_param/base_score", "[1,2]"), "2 base scores for 1 outputs"),
     "a count of words": (changed("learner_model_param/num_feature", "six"), "six"),
+    "no features": (
+        changed("learner_model_param/num_feature", "0"),
+        "num_feature is 0; 1 to 1048576 are expected",
+    ),
+    "more features than any model has": (
+        changed("learner_model_param/num_feature", "999999999999"),
+        "num_feature is 999999999999; 1 to 1048576 are expected",
+    ),
+    "more outputs than any model has": (
+        changed("learner_model_param/num_class", "999999999999"),
+        "num_class is 999999999999; 0 to 1048576 are expected",
+    ),
+    "a best round beyond all": (
+        changed("attributes", {"scikit_learn": "{}", "best_iteration": "9" * 5000}),
+        "its best_iteration is no round",
+    ),
     "names of other features": (changed("feature_names", ["a"]), "names 1 features and has 6"),
     "no booster": (changed("gradient_booster", None), "it has no 'gradient_booster'"),
     "a booster that is a list": (changed("gradient_booster", []), "is malformed"),

@@ -43,7 +43,12 @@ def loaded(core: Core, *, kind: str = "lightgbm", max_rows: int = 0) -> Any:
     manifest = SimpleNamespace(model=SimpleNamespace(kind=kind, file="model.txt"), max_rows=max_rows)
     columns = tuple(name for name, _, _ in core.inputs)
     return SimpleNamespace(
-        core=core, manifest=manifest, digest="ab12", description="LightGBM", matrix_columns=columns, schedule=SCHEDULE
+        core=core,
+        manifest=manifest,
+        digest="ab12",
+        description="LightGBM",
+        matrix_columns=columns,
+        schedule=SCHEDULE,
     )
 
 
