@@ -73,6 +73,10 @@ bench-transforms: $(BUILT) ## feature transforms against ONNX Runtime and scikit
 bench-forest: $(BUILT) ## forests against LightGBM's C API and ONNX Runtime, one thread (BENCH="--models gbm" shortens it)
 	@$(BIN)/python benchmarks/forest.py $(BENCH)
 
+.PHONY: bench-layouts
+bench-layouts: $(BUILT) ## what each layout of a compiled forest costs, beside LightGBM (BENCH="--models gbm" shortens it)
+	@$(BIN)/python benchmarks/layouts.py $(BENCH)
+
 .PHONY: bench-server
 bench-server: $(BUILT) ## the server against a bare nghttp2 loop: throughput, latency, tails (BENCH="--rounds 6" shortens it)
 	@$(BIN)/python benchmarks/server.py $(BENCH)

@@ -4,7 +4,7 @@
 // make -C benchmarks/micro NAMES=forest && taskset -c 1 build/release/micro/forest MODEL.txt ROWS
 // LIGHTGBM_LIBRARY
 //
-// ROWS holds FP32 [n, features] without a header; benchmarks/forest.py --layouts writes it and runs this.
+// ROWS holds FP32 [n, features] without a header; benchmarks/layouts.py writes it and runs this.
 #include <algorithm>
 #include <array>
 #include <cstdio>
