@@ -163,6 +163,15 @@ def test_the_generator_leaves_python_to_others() -> None:
     assert counted > 100_000
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as a terminal's programs have it: those that a shell starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_the_load_and_keeps_what_was_measured() -> None:
     with serving(echo) as target:
         timer = threading.Timer(0.4, signal.raise_signal, (signal.SIGINT,))
