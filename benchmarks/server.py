@@ -5,7 +5,9 @@ Penstock first in every other one, with each model: `mlp`, a perceptron 32-64-64
 LightGBM trees of 31 leaves.
 
   throughput  h2load, 8 connections x 4 streams: requests a second, of the loop's
-  latency     one request at a time: the median, of the loop's
+  latency     one request at a time: the median, of the loop's. Penstock looks for the next request before it
+              sleeps (server.spin_us), the loop does not: a second server, which does not either, is told of
+              beside
   tail        open loop, Poisson, at half of the throughput that the round has just measured: p99 / p50. A
               round counts where the bare loop keeps to the limit at that rate and the generator was in time:
               what the machine does to the loop tells nothing of Penstock
@@ -40,6 +42,7 @@ from process import ServerProcess, echo_server, penstock_server, pinned, split_c
 
 CONNECTIONS, STREAMS = 8, 4
 SIDES = ("penstock", "echo")
+ASLEEP = "asleep"  # Penstock that sleeps at once where there is nothing to do; for the latency alone
 MEASURES = ("throughput", "latency", "tail")
 TAIL_LIMIT = 3.0
 
@@ -123,7 +126,7 @@ class Figures:
     model: str
     throughput: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
     cpu: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
-    latency: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    latency: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in (*SIDES, ASLEEP)})
     tail: dict[str, list[Tail]] = field(default_factory=lambda: {side: [] for side in SIDES})
 
     def ratios(self) -> dict[str, list[float]]:
@@ -138,7 +141,12 @@ class Figures:
         ]
         found = {"throughput": pairs(self.throughput), "latency": pairs(self.latency), "tail": tails}
         found["cpu"] = pairs(self.cpu)
+        found["latency-asleep"] = self.asleep()
         return {f"{self.model}-{name}": values for name, values in found.items() if values}
+
+    def asleep(self) -> list[float]:
+        """The latency without spinning, of the loop's, round by round."""
+        return [ours / echo for ours, echo in zip(self.latency[ASLEEP], self.latency["echo"], strict=True)]
 
     def text(self) -> str:
         """For people."""
@@ -159,6 +167,11 @@ class Figures:
                     f"at {rate:,.0f}/s p50 {p50:.0f}, p99 {p99:.0f} us (generator late p99 {late:.0f})"
                 )
             lines.append("  ".join(parts))
+        if self.latency[ASLEEP]:
+            lines.append(
+                f"  {self.model:<5}{ASLEEP:<9}{statistics.median(self.latency[ASLEEP]):>43.1f} us 1 x 1 p50, "
+                f"{verdicts.Interval.of(self.asleep())} of the loop's: with spin_us = 0"
+            )
         return "\n".join(lines)
 
 
@@ -170,15 +183,16 @@ def shows(echo: Tail, ours: Tail) -> bool:
 def one_round(
     sides: dict[str, Side], requests: dict[str, int], figures: Figures, seed: int, options: Any
 ) -> None:
-    """Each measure of both, the one that begins alternating."""
-    order = SIDES if seed % 2 == 0 else SIDES[::-1]
+    """Each measure of all that take part in it, the one that begins alternating."""
+    step = 1 if seed % 2 == 0 else -1
+    order = SIDES[::step]
     if "throughput" in options.measures or "tail" in options.measures:
         for name in order:
             rate, cpu = sides[name].throughput(requests[name])
             figures.throughput[name].append(rate)
             figures.cpu[name].append(cpu)
     if "latency" in options.measures:
-        for name in order:
+        for name in (*SIDES, ASLEEP)[::step]:
             figures.latency[name].append(sides[name].latency(options.seconds))
     if "tail" in options.measures:
         for name in order:
@@ -198,12 +212,20 @@ def measured(options: argparse.Namespace) -> list[Figures]:
         ours = servers.enter_context(
             penstock_server(folder / "repository", folder / "penstock.log", core=serving, environment=loops)
         )
+        asleep = servers.enter_context(
+            penstock_server(
+                folder / "repository",
+                folder / "asleep.log",
+                core=serving,
+                environment={**loops, "PENSTOCK_SERVER_SPIN_US": "0"},
+            )
+        )
         for model in models:
             answer = ours.call("ModelInfer", model.request())
             echo = servers.enter_context(echo_server(answer, folder / f"echo-{model.name}.log", core=serving))
             sides = {
                 side: Side(server, model, folder, generating)
-                for side, server in zip(SIDES, (ours, echo), strict=True)
+                for side, server in zip((*SIDES, ASLEEP), (ours, echo, asleep), strict=True)
             }
             requests = {}
             for side in SIDES:
@@ -253,6 +275,7 @@ def main() -> None:
                 "requests_per_second": figures.throughput[side],
                 "cpu_us": figures.cpu[side],
                 "p50_us": figures.latency[side],
+                "asleep_p50_us": figures.latency[ASLEEP] if side == "penstock" else [],
                 "tail": [vars(tail) for tail in figures.tail[side]],
             }
             for figures in found

@@ -588,6 +588,7 @@ cdef class Server:
         made.unix_socket = text(given.pop("unix_socket", ""))
         made.loops = given.pop("loops", 0)
         made.pool_threads = given.pop("pool_threads", 0)
+        made.spin_ns = nanoseconds(given.pop("spin_us", 50) * 1e-6)
         made.max_message_bytes = given.pop("max_message_bytes", made.max_message_bytes)
         made.max_concurrent_streams = given.pop("max_concurrent_streams", made.max_concurrent_streams)
         made.max_connections = given.pop("max_connections", made.max_connections)

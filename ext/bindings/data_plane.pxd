@@ -256,6 +256,7 @@ cdef extern from "net/options.h" namespace "penstock::net" nogil:
         string unix_socket
         unsigned loops
         unsigned pool_threads
+        int64_t spin_ns
         size_t max_message_bytes
         uint32_t max_concurrent_streams
         size_t max_connections

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/status.h"
-#include "net/fd.h"
 
 namespace penstock::net {
 

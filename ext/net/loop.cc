@@ -30,33 +30,13 @@ constexpr std::size_t align_up(std::size_t bytes) noexcept {
   return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
 }
 
-bool control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t id) noexcept {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = id;
-  return ::epoll_ctl(epoll, operation, fd, &event) == 0;
-}
-
-// Waits to the nanosecond where the kernel can (5.11), to the next millisecond otherwise. Negative: without
-// end.
-int wait(int epoll, std::span<epoll_event> events, std::int64_t wait_ns) noexcept {
-  const auto capacity = static_cast<int>(events.size());
-  const timespec precise{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
-  const int count = ::epoll_pwait2(epoll, events.data(), capacity, wait_ns < 0 ? nullptr : &precise, nullptr);
-  if (count >= 0 || errno == EINTR) return count;
-  // ENOSYS, or EPERM from a sandbox that is older than the call.
-  const std::int64_t ms = wait_ns < 0 ? -1 : std::min<std::int64_t>((wait_ns + 999'999) / 1'000'000, 60'000);
-  return ::epoll_wait(epoll, events.data(), capacity, static_cast<int>(ms));
-}
-
 }  // namespace
 
 Status Loop::start(std::size_t index, Shared& shared, std::unique_ptr<Loop>* made) {
   std::unique_ptr<Loop> loop(new Loop(index, shared));
-  loop->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   loop->wake_ = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!loop->epoll_.valid() || !loop->wake_.valid() ||
-      !control(loop->epoll_.get(), EPOLL_CTL_ADD, loop->wake_.get(), EPOLLIN, kWake)) {
+  if (!loop->poller_.open() || !loop->wake_.valid() ||
+      !loop->poller_.watch(loop->wake_.get(), EPOLLIN, kWake)) {
     return {Code::kResourceExhausted, std::string("cannot make an event loop: ") + std::strerror(errno)};
   }
   loop->buffer_.resize(kReceiveBytes);
@@ -118,7 +98,7 @@ void Loop::run() {
   ask_for_short_slices();
   std::array<epoll_event, 256> events;
   while (!stopping_) {
-    const int count = wait(epoll_.get(), events, next_wake());
+    const int count = poller_.wait(events, next_wake(), may_spin());
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
       if (id == kWake) {
@@ -158,6 +138,9 @@ std::int64_t Loop::next_wake() const noexcept {
   return std::max<std::int64_t>(next - now_ns_, 0);
 }
 
+// Not for nobody, and not on a core that the pool may be waiting for.
+bool Loop::may_spin() const noexcept { return !connections_.empty() && shared_.pool->running() == 0; }
+
 void Loop::run_tasks() {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
@@ -187,7 +170,11 @@ void Loop::listen(std::vector<Listener> listeners, Place place) {
 
 void Loop::watch_listeners(bool on) {
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    control(epoll_.get(), on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listeners_[i].fd(), EPOLLIN, kListener + i);
+    if (on) {
+      poller_.watch(listeners_[i].fd(), EPOLLIN, kListener + i);
+    } else {
+      poller_.forget(listeners_[i].fd());
+    }
   }
 }
 
@@ -233,7 +220,7 @@ void Loop::add(Fd socket) {
         std::make_unique<Connection>(make_socket_transport(std::move(socket)), shared_.options,
                                      shared_.methods, service_, deadlines_, traffic_, shared_.budget, id);
     const auto [at, _] = connections_.emplace(id, Entry{std::move(connection)});
-    if (!control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, id)) {
+    if (!poller_.watch(fd, EPOLLIN | EPOLLRDHUP, id)) {
       connections_.erase(at);
       throw std::system_error(errno, std::generic_category());
     }
@@ -267,8 +254,7 @@ Loop::Connections::iterator Loop::attend(Connections::iterator at, Work&& work) 
   }
   if (entry.waits_to_write != connection.blocked()) {
     entry.waits_to_write = connection.blocked();
-    control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(),
-            EPOLLIN | EPOLLRDHUP | (entry.waits_to_write ? EPOLLOUT : 0U), at->first);
+    poller_.change(connection.fd(), EPOLLIN | EPOLLRDHUP | (entry.waits_to_write ? EPOLLOUT : 0U), at->first);
   }
   return ++at;
 }

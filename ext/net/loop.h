@@ -12,10 +12,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/fd.h"
 #include "engine/job.h"
 #include "net/connection.h"
-#include "net/fd.h"
 #include "net/listener.h"
+#include "net/poller.h"
 #include "net/service.h"
 #include "net/shared.h"
 
@@ -57,7 +58,8 @@ class Loop {
   void drain();
 
  private:
-  Loop(std::size_t index, Shared& shared) : shared_(shared), service_(shared, index), index_(index) {}
+  Loop(std::size_t index, Shared& shared)
+      : shared_(shared), service_(shared, index), index_(index), poller_(shared.options.spin_ns) {}
 
   void run();
   void wake() noexcept;
@@ -72,6 +74,7 @@ class Loop {
   void expire(std::int64_t now_ns);
   void tick(std::int64_t now_ns);
   std::int64_t next_wake() const noexcept;
+  bool may_spin() const noexcept;
 
   struct Entry {
     std::unique_ptr<Connection> connection;
@@ -95,7 +98,7 @@ class Loop {
   Service service_;  // outlives the connections: their streams tell it when they close
   Deadlines deadlines_;
   const std::size_t index_;
-  Fd epoll_;
+  Poller poller_;
   Fd wake_;
   std::vector<std::byte> buffer_;
   std::size_t buffer_used_ = 0;     // by requests that were gathered in this turn

@@ -21,6 +21,7 @@ struct Options {
   std::string unix_socket;         // a path; empty: none
   unsigned loops = 0;              // 0: one a core
   unsigned pool_threads = 0;       // 0: one a core but for one, which is left to the loops
+  std::int64_t spin_ns = 50'000;   // for how long a loop looks for requests before it sleeps; 0: not at all
   std::size_t max_message_bytes = 64U << 20U;
   std::uint32_t max_concurrent_streams = 1024;
   std::size_t max_connections = 10'000;

@@ -8,7 +8,7 @@
 #include <memory>
 #include <span>
 
-#include "net/fd.h"
+#include "base/fd.h"
 
 namespace penstock::net {
 

@@ -60,6 +60,8 @@ class ServerSection(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8001  # 0: any free one
     unix_socket: str = ""  # a path; "": none
     loops: Annotated[int, Field(ge=0, le=1024)] = 0  # 0: one a core
+    # How long a loop looks for the next request before it sleeps, while that finds most of them; 0: never.
+    spin_us: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] = 50.0
     drain_timeout_s: Seconds = 30.0
 
 

@@ -146,6 +146,7 @@ def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, A
         "unix_socket": server.unix_socket,
         "loops": server.loops,
         "pool_threads": settings.pool.threads,
+        "spin_us": server.spin_us,
         **settings.limits.model_dump(),
         "bridged": {path: "stream" if method.stream else "unary" for path, method in methods.items()},
     }

@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "engine/requests.h"
 #include "engine/row_sums.h"
-#include "net/fd.h"
 #include "net/server.h"
 #include "peer.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "net/fd.h"
+#include "base/fd.h"
 #include "net/listener.h"
 
 using namespace penstock;
