@@ -102,7 +102,7 @@ void Loop::run() {
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
       if (id == kWake) {
-        settle();  // tasks may replace what gathered requests refer to
+        if (service_.gathered() > 0) settle();  // tasks may replace what gathered requests refer to
         run_tasks();
       } else if (id >= kListener) {
         // None are left when a task of this very turn began the drain.
@@ -265,9 +265,9 @@ void Loop::attend_all(Work&& work) noexcept {
 }
 
 void Loop::handle(std::uint64_t id, std::uint32_t events) {
+  if (buffer_.size() - buffer_used_ < Connection::kTurnBytes) settle();  // may close any connection
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  if (buffer_.size() - buffer_used_ < Connection::kTurnBytes) settle();
   const std::size_t gathered = service_.gathered();
   attend(found, [&](Connection& connection) {
     if ((events & EPOLLOUT) != 0 && !connection.flush()) return false;

@@ -84,6 +84,12 @@ class Client {
     }
     return closed_;
   }
+  // Breaks the connection off: the server is told that all of it is lost (RST).
+  void reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    socket_ = Fd();
+  }
 
   Peer peer;
 
