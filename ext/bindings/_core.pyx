@@ -14,7 +14,9 @@ from libcpp.string cimport string
 from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
+from bindings.arguments cimport nanoseconds, text
 from bindings.data_plane cimport *
+from bindings.status cimport Code, Status, check
 
 import numpy as np
 
@@ -39,16 +41,6 @@ _FOREST_ARRAYS = {
     **dict.fromkeys(("thresholds", "covers", "leaves", "leaf_covers", "base"), np.float64),
     "missing_left": np.uint8,
 }
-
-
-cdef int check(const Status& status) except -1:
-    if not status.is_ok():
-        raise StatusError(<int>status.code(), status.message().decode("utf-8", "replace"))
-    return 0
-
-
-cdef string text(object value) except *:
-    return (<str?>value).encode("utf-8")
 
 
 cdef DataType datatype(object name) except *:
@@ -188,6 +180,10 @@ cdef dict arrays_of(const vector[TensorView]& tensors):
         name = tensors[i].name.data()[: tensors[i].name.size()].decode("utf-8")
         arrays[name] = array_of(tensors[i])
     return arrays
+
+
+def usable_cores():
+    return count_usable_cores()
 
 
 cdef class Program:
@@ -567,12 +563,6 @@ cdef class Call:
         self.open = False
         with nogil:
             answer_call(deref(self.bridge), self.call, <Code><int32_t>status, message_bytes, reply_bytes)
-
-
-cdef int64_t nanoseconds(object seconds) except -1:
-    if not 0 <= seconds < 1e9:
-        raise StatusError(3, f"{seconds} is no duration in seconds")
-    return <int64_t>(seconds * 1e9)
 
 
 cdef class Server:

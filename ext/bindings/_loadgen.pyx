@@ -10,8 +10,9 @@ from libcpp.string cimport string
 from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
-from bindings.data_plane cimport Status
+from bindings.arguments cimport nanoseconds, text
 from bindings.load_generator cimport *
+from bindings.status cimport Status, check
 
 import struct
 
@@ -25,24 +26,8 @@ _FAILURES = ("grpc-status", "HTTP status", "stream error", "no grpc-status", "no
 _ARRIVALS = {"even": Arrivals.kEven, "poisson": Arrivals.kPoisson}
 
 
-cdef int check(const Status& status) except -1:
-    if not status.is_ok():
-        raise StatusError(<int>status.code(), status.message().decode("utf-8", "replace"))
-    return 0
-
-
-cdef string text(object value) except *:
-    return (<str?>value).encode("utf-8")
-
-
 cdef string framed(bytes message) except *:
     return struct.pack(">BI", 0, len(message)) + message
-
-
-cdef int64_t nanoseconds(object seconds) except -1:
-    if not 0 <= seconds < 1e9:
-        raise StatusError(3, f"{seconds} is no duration in seconds")
-    return <int64_t>(seconds * 1e9)
 
 
 cdef object histogram_of(const Histogram& histogram):
@@ -124,6 +109,7 @@ cdef class Run:
         if not self.wait(0):
             raise StatusError(9, "the run goes on: wait for its end before asking for its report")
         cdef const Outcome* outcome = &deref(self.run).outcome()
+        cdef const Totals* totals = &deref(self.run).totals()
         cdef const FailureCount* failure
         cdef size_t i
         cdef size_t place
@@ -137,12 +123,12 @@ cdef class Run:
         with nogil:
             copy_times(deref(outcome), <int64_t*>address)
         return {
-            "requests": deref(self.run).requests(),
-            "answered_in_time": deref(self.run).answered_in_time(),
-            "seconds": deref(self.run).measured_ns() / 1e9,
-            "processor_seconds": deref(self.run).processor_ns() / 1e9,
-            "reconnects": deref(self.run).reconnects(),
-            "resent": deref(self.run).resent(),
+            "requests": totals.requests,
+            "answered_in_time": totals.answered_in_time,
+            "seconds": totals.measured_ns / 1e9,
+            "processor_seconds": totals.processor_ns / 1e9,
+            "reconnects": totals.reconnects,
+            "resent": totals.resent,
             "latency": histogram_of(outcome.latency()),
             "late": histogram_of(outcome.late()),
             "failures": failures,

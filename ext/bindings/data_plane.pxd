@@ -6,18 +6,11 @@ from libcpp.pair cimport pair
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
+from bindings.status cimport Code, Status
 
-cdef extern from "base/status.h" namespace "penstock" nogil:
-    cdef enum class Code(int32_t):
-        kInternal
 
-    cdef cppclass Status:
-        Status()
-        Status(Code, string)
-        cbool is_ok()
-        Code code()
-        const string& message()
-
+cdef extern from "base/cores.h" namespace "penstock" nogil:
+    unsigned count_usable_cores "penstock::usable_cores"() except +
 
 cdef extern from "base/datatype.h" namespace "penstock" nogil:
     cdef enum class DataType(int32_t):

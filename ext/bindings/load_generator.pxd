@@ -7,7 +7,7 @@ from libcpp.pair cimport pair
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from bindings.data_plane cimport Status
+from bindings.status cimport Status
 
 
 cdef extern from "loadgen/call.h" namespace "penstock::loadgen" nogil:
@@ -81,6 +81,16 @@ cdef extern from "loadgen/outcome.h" namespace "penstock::loadgen" nogil:
         const deque[Times]& trace()
 
 
+cdef extern from "loadgen/totals.h" namespace "penstock::loadgen" nogil:
+    cdef cppclass Totals:
+        uint64_t requests
+        uint64_t answered_in_time
+        uint64_t reconnects
+        uint64_t resent
+        int64_t measured_ns
+        int64_t processor_ns
+
+
 cdef extern from "loadgen/run.h" namespace "penstock::loadgen" nogil:
     cdef cppclass CRun "penstock::loadgen::Run":
         CRun(Plan) except +
@@ -91,12 +101,7 @@ cdef extern from "loadgen/run.h" namespace "penstock::loadgen" nogil:
         uint64_t answered()
         const Status& status()
         const Outcome& outcome()
-        uint64_t requests()
-        uint64_t answered_in_time()
-        int64_t measured_ns()
-        int64_t processor_ns()
-        uint64_t reconnects()
-        uint64_t resent()
+        const Totals& totals()
 
 
 cdef extern from "bindings/load.h" namespace "penstock::bindings" nogil:

@@ -77,37 +77,32 @@ std::vector<double> made_up_rows(const Forest& forest, std::size_t count) {
 
 }  // namespace
 
-struct CompiledForest::Drawn {
-  explicit Drawn(const Forest& forest) : places(empty_places(forest)) {}
-  Places places;
-};
-
 CompiledForest::CompiledForest(const Forest& forest, const Choice& choice)
-    : CompiledForest(forest, choice, Drawn(forest)) {}
+    : CompiledForest(forest, choice, empty_places(forest)) {}
 
-CompiledForest::CompiledForest(const Forest& forest, const Choice& choice, Drawn drawn)
+CompiledForest::CompiledForest(const Forest& forest, const Choice& choice, Places places)
     : features_(static_cast<std::size_t>(forest.features)),
       outputs_(static_cast<std::size_t>(forest.outputs)),
       base_(forest.base),
       divisor_(forest.divisor),
-      bins_(forest, &drawn.places),
-      categories_(forest, &drawn.places) {
+      bins_(forest, &places),
+      categories_(forest, &places) {
   base_.resize(outputs_);
   const std::vector<std::uint32_t> order = order_of(forest);
   const std::size_t slots = bins_.slots();
   const std::size_t largest = bins_.largest_bin();
   if (choice.row && ForestRow::fits(forest, slots, largest)) {
-    row_.emplace(forest, order, drawn.places, slots);
+    row_.emplace(forest, order, places, slots);
   } else if (ForestWalk<std::uint16_t>::fits(slots + categories_.words() * 64, largest)) {
-    walk_.emplace(forest, order, drawn.places, slots);
+    walk_.emplace(forest, order, places, slots);
   } else {
-    wide_walk_.emplace(forest, order, drawn.places, slots);
+    wide_walk_.emplace(forest, order, places, slots);
   }
   for (const ForestRows::Kernel& kernel : ForestRows::kernels()) {
     if (choice.rows_kernel.empty() || kernel.name == choice.rows_kernel) kernel_ = kernel;
   }
   if (!choice.rows || kernel_.add == nullptr || !ForestRows::fits(forest, slots, largest)) return;
-  rows_.emplace(forest, order, drawn.places);
+  rows_.emplace(forest, order, places);
   rows_from_ = choice.rows_from ? *choice.rows_from : measured_rows_from(forest);
   if (rows_from_ > kBlock) rows_.reset();
 }

@@ -45,9 +45,8 @@ class CompiledForest {
   std::string describe() const;
 
  private:
-  // A Places that outlives no constructor.
-  struct Drawn;
-  CompiledForest(const Forest& forest, const Choice& choice, Drawn drawn);
+  // `places` are filled in by bins_ and categories_ and read by the layouts, and not needed any more then.
+  CompiledForest(const Forest& forest, const Choice& choice, Places places);
 
   std::size_t measured_rows_from(const Forest& forest) const;
   template <typename Element>

@@ -1,6 +1,5 @@
 #include "executor/forest.h"
 
-#include <new>
 #include <utility>
 
 #include "executor/compiled_forest.h"
@@ -38,39 +37,28 @@ class ForestExecutor final : public Executor {
 
   Status run(Context&, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, Results* results) const override {
-    results->release();
-    PENSTOCK_RETURN_IF_ERROR(matrix_.check(inputs, wanted));
-    const TensorView& features = inputs.front();
-    try {
+    const auto answer = [&](std::uint32_t output, const TensorView& features, std::span<double> values) {
+      const auto count = static_cast<std::size_t>(features.shape[0]);
       if (features.dtype == DataType::kFp32) {
-        answer(static_cast<const float*>(features.data), features.shape[0], wanted, arena, results);
+        compute(output, static_cast<const float*>(features.data), count, arena, values);
       } else {
-        answer(static_cast<const double*>(features.data), features.shape[0], wanted, arena, results);
+        compute(output, static_cast<const double*>(features.data), count, arena, values);
       }
       return Status::ok();
-    } catch (const std::bad_alloc&) {
-      return {Code::kResourceExhausted, "no memory left for the model's predictions"};
-    }
+    };
+    return matrix_.run(inputs, wanted, arena, results, answer);
   }
 
  private:
   template <typename Element>
-  void answer(const Element* rows, std::int64_t count, std::span<const std::uint32_t> wanted, Arena& arena,
-              Results* results) const {
-    const auto many = static_cast<std::size_t>(count);
-    const std::span<TensorView> tensors = arena.array<TensorView>(wanted.size());
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const auto width = static_cast<std::size_t>(matrix_.values_a_row(wanted[i]));
-      const std::span<double> values = arena.uninitialised<double>(many * width);
-      if (wanted[i] == MatrixModel::kPrediction) {
-        compiled_.sum(rows, many, arena, values.data());
-        link_.apply(values);
-      } else {
-        contributions_->compute(rows, many, arena, values.data());
-      }
-      tensors[i] = matrix_.view(wanted[i], count, values, arena);
+  void compute(std::uint32_t output, const Element* rows, std::size_t count, Arena& arena,
+               std::span<double> values) const {
+    if (output == MatrixModel::kPrediction) {
+      compiled_.sum(rows, count, arena, values.data());
+      link_.apply(values);
+    } else {
+      contributions_->compute(rows, count, arena, values.data());
     }
-    results->tensors = tensors;
   }
 
   std::string origin_;

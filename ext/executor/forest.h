@@ -50,6 +50,15 @@ struct Tree {
   std::int32_t output = 0;  // the output that its leaves add to; 0 where they have a value for each
 };
 
+// What is compared of a row's element, where `fp32` is the forest's inputs_are_fp32.
+template <typename Element>
+double compared(Element element, bool fp32) noexcept {
+  return fp32 ? static_cast<double>(static_cast<float>(element)) : static_cast<double>(element);
+}
+
+// Whether x, cut off to a whole number, is a category. NaN is none.
+inline bool is_category(double x) noexcept { return x > -1 && x < 2147483648.0; }
+
 // From the sums s of a row to its prediction.
 //   identity      s
 //   sigmoid       1 / (1 + e**(-scale s)), of each output by itself

@@ -69,8 +69,7 @@ ForestBins::ForestBins(const Forest& forest, Places* places)
 
 template <typename Element>
 bool ForestBins::missing(const Slot& slot, Element element, double* value, std::size_t* bin) const noexcept {
-  double x =
-      inputs_are_fp32_ ? static_cast<double>(static_cast<float>(element)) : static_cast<double>(element);
+  double x = compared(element, inputs_are_fp32_);
   bool gone = std::isnan(x) && slot.missing != Missing::kNone;
   if (std::isnan(x)) x = 0;
   if (slot.missing == Missing::kZero) gone = gone || std::fabs(x) <= kNearZero;

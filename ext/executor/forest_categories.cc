@@ -27,30 +27,28 @@ std::span<const std::int32_t> categories_of(const Tree& tree, const Split& split
 
 ForestCategories::ForestCategories(const Forest& forest, Places* places)
     : inputs_are_fp32_(forest.inputs_are_fp32) {
-  std::set<std::int32_t> asked;
-  for (const Tree& tree : forest.trees) {
-    for (const Split& split : tree.splits) {
-      if (split.categorical) asked.insert(split.feature);
+  std::map<std::int32_t, std::vector<Asked>> asked;
+  for (std::size_t t = 0; t < forest.trees.size(); ++t) {
+    const Tree& tree = forest.trees[t];
+    for (std::size_t s = 0; s < tree.splits.size(); ++s) {
+      const Split& split = tree.splits[s];
+      if (split.categorical) asked[split.feature].push_back({&tree, &split, &(*places)[t][s]});
     }
   }
-  for (const std::int32_t index : asked) add_feature(index, forest, places);
+  for (const auto& [index, splits] : asked) add_feature(index, splits);
 }
 
-void ForestCategories::add_feature(std::int32_t index, const Forest& forest, Places* places) {
+void ForestCategories::add_feature(std::int32_t index, const std::vector<Asked>& splits) {
   Sets bits;
   std::set<std::int32_t> known;
   const std::size_t first_bit = words_ * 64;
-  for (std::size_t t = 0; t < forest.trees.size(); ++t) {
-    for (std::size_t s = 0; s < forest.trees[t].splits.size(); ++s) {
-      const Split& split = forest.trees[t].splits[s];
-      if (!split.categorical || split.feature != index) continue;
-      const std::span<const std::int32_t> categories = categories_of(forest.trees[t], split);
-      known.insert(categories.begin(), categories.end());
-      const auto next = static_cast<std::uint32_t>(first_bit + bits.size());
-      const auto at =
-          bits.try_emplace(Set({categories.begin(), categories.end()}, split.missing_left), next).first;
-      (*places)[t][s] = {at->second, 0, true};
-    }
+  for (const auto& [tree, split, place] : splits) {
+    const std::span<const std::int32_t> categories = categories_of(*tree, *split);
+    known.insert(categories.begin(), categories.end());
+    const auto next = static_cast<std::uint32_t>(first_bit + bits.size());
+    const auto at =
+        bits.try_emplace(Set({categories.begin(), categories.end()}, split->missing_left), next).first;
+    *place = {at->second, 0, true};
   }
   Feature feature{static_cast<std::size_t>(index),
                   (bits.size() + 63) / 64,
@@ -111,7 +109,7 @@ void ForestCategories::add_entries(const Sets& sets, Feature* feature) {
 
 std::size_t ForestCategories::entry(const Feature& feature, double value) const noexcept {
   if (std::isnan(value)) return kMissing;
-  if (!(value > -1 && value < 2147483648.0)) return kUnnamed;
+  if (!is_category(value)) return kUnnamed;
   const auto category = static_cast<std::int32_t>(value);
   if (const auto at = static_cast<std::size_t>(category); at < feature.dense_size)
     return dense_[feature.dense + at];
@@ -124,11 +122,8 @@ std::size_t ForestCategories::entry(const Feature& feature, double value) const 
 template <typename Element>
 void ForestCategories::fill(const Element* row, std::uint64_t* words) const noexcept {
   for (const Feature& feature : features_) {
-    const Element element = row[feature.index];
-    const double value =
-        inputs_are_fp32_ ? static_cast<double>(static_cast<float>(element)) : static_cast<double>(element);
     std::uint64_t* into = words + feature.first_word;
-    const std::size_t at = entry(feature, value);
+    const std::size_t at = entry(feature, compared(row[feature.index], inputs_are_fp32_));
     if (!feature.listed) {
       const std::uint64_t* from = table_.data() + feature.entries + at * feature.words;
       std::memcpy(into, from, feature.words * sizeof(std::uint64_t));

@@ -45,7 +45,13 @@ class ForestCategories {
   using Set = std::pair<std::vector<std::int32_t>, bool>;  // who goes left, and whether missing values do
   using Sets = std::map<Set, std::uint32_t>;               // and the bit of each
 
-  void add_feature(std::int32_t index, const Forest& forest, Places* places);
+  struct Asked {
+    const Tree* tree;
+    const Split* split;
+    SplitPlace* place;
+  };
+
+  void add_feature(std::int32_t index, const std::vector<Asked>& splits);
   void add_entries(const Sets& sets, Feature* feature);
   std::size_t entry(const Feature& feature, double value) const noexcept;
 

@@ -253,7 +253,7 @@ bool ForestContributions::goes_left(const Node& node, double x) const noexcept {
   const bool nan = x != x;
   if (node.categorical) {
     if (nan) return node.missing_left;
-    if (!(x > -1 && x < 2147483648.0)) return false;
+    if (!is_category(x)) return false;
     return std::binary_search(categories_.begin() + node.categories.first,
                               categories_.begin() + node.categories.last, static_cast<std::int32_t>(x));
   }
@@ -320,10 +320,8 @@ void ForestContributions::add_row(const Span& tree, const Element* row, const Sc
     if (node.feature < 0) continue;  // a tree that is one leaf
     open = depth;
     std::fill_n(scratch.sums + depth * a_sum, a_sum, 0.0);
-    const Element given = row[static_cast<std::size_t>(node.feature)];
-    const auto x =
-        inputs_are_fp32_ ? static_cast<double>(static_cast<float>(given)) : static_cast<double>(given);
-    scratch.levels[depth].left = goes_left(node, x);
+    scratch.levels[depth].left =
+        goes_left(node, compared(row[static_cast<std::size_t>(node.feature)], inputs_are_fp32_));
   }
   for (; open > 0; --open) close(open);
 }

@@ -3,7 +3,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <new>
 #include <system_error>
 
 #include "executor/forest.h"
@@ -143,30 +142,22 @@ class LightgbmExecutor final : public Executor {
   // number of threads from a variable of the whole process.
   Status run(Context& context, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, Results* results) const override {
-    results->release();
-    PENSTOCK_RETURN_IF_ERROR(matrix_.check(inputs, wanted));
-    if (wanted.empty()) return Status::ok();
-    const TensorView& features = inputs.front();
-    try {
-      const auto rows = static_cast<std::size_t>(features.shape[0]);
-      const auto values_a_row = static_cast<std::size_t>(values_a_row_);
-      const std::span<double> prediction = arena.uninitialised<double>(rows * values_a_row);
+    const auto predict = [&](std::uint32_t, const TensorView& features, std::span<double> prediction) {
       const std::size_t row_bytes =
           static_cast<std::size_t>(booster_->columns) * datatype_size(features.dtype);
       const lgbm::FastConfigHandle handle =
           static_cast<const LightgbmContext&>(context).handle(features.dtype);
       const auto* row = static_cast<const std::byte*>(features.data);
-      for (std::size_t i = 0; i < rows; ++i, row += row_bytes) {
+      double* into = prediction.data();
+      for (std::int64_t i = 0; i < features.shape[0]; ++i, row += row_bytes, into += values_a_row_) {
         std::int64_t written = 0;
-        if (booster_->api.fast_predict(handle, row, &written, &prediction[i * values_a_row]) != 0) {
+        if (booster_->api.fast_predict(handle, row, &written, into) != 0) {
           return booster_->failure(Code::kInternal, "LightGBM");
         }
       }
-      matrix_.answer(features.shape[0], prediction, arena, results);
       return Status::ok();
-    } catch (const std::bad_alloc&) {
-      return {Code::kResourceExhausted, "no memory left for the model's predictions"};
-    }
+    };
+    return matrix_.run(inputs, wanted, arena, results, predict);
   }
 
  private:

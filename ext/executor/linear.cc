@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <new>
 #include <string_view>
 #include <utility>
 
@@ -116,13 +115,8 @@ class LinearExecutor final : public Executor {
 
   Status run(Context&, std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted,
              Arena& arena, Results* results) const override {
-    results->release();
-    PENSTOCK_RETURN_IF_ERROR(matrix_.check(inputs, wanted));
-    if (wanted.empty()) return Status::ok();
-    const TensorView& features = inputs.front();
-    try {
+    const auto predict = [this](std::uint32_t, const TensorView& features, std::span<double> prediction) {
       const auto rows = static_cast<std::size_t>(features.shape[0]);
-      const std::span<double> prediction = arena.uninitialised<double>(rows * outputs_a_row());
       const Coefficients by{model_.coefficients.data(), model_.intercepts.data(), outputs_a_row(), features_};
       if (features.dtype == DataType::kFp64) {
         kernel_.fp64(static_cast<const double*>(features.data), rows, by, prediction.data());
@@ -134,11 +128,9 @@ class LinearExecutor final : public Executor {
       for (double& value : prediction) {
         if (value != value) value = std::numeric_limits<double>::quiet_NaN();
       }
-      matrix_.answer(features.shape[0], prediction, arena, results);
       return Status::ok();
-    } catch (const std::bad_alloc&) {
-      return {Code::kResourceExhausted, "no memory left for the model's predictions"};
-    }
+    };
+    return matrix_.run(inputs, wanted, arena, results, predict);
   }
 
  private:

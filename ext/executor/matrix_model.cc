@@ -37,9 +37,9 @@ Status MatrixModel::check(std::span<const TensorView> inputs, std::span<const st
   return Status::ok();
 }
 
-std::int64_t MatrixModel::values_a_row(std::uint32_t output) const noexcept {
+std::size_t MatrixModel::values_a_row(std::uint32_t output) const noexcept {
   const std::vector<std::int64_t>& shape = outputs_[output].shape;
-  return shape.size() > 1 ? shape[1] : 1;
+  return shape.size() > 1 ? static_cast<std::size_t>(shape[1]) : 1;
 }
 
 TensorView MatrixModel::view(std::uint32_t output, std::int64_t rows, std::span<const double> values,
@@ -49,13 +49,6 @@ TensorView MatrixModel::view(std::uint32_t output, std::int64_t rows, std::span<
   shape[0] = rows;
   if (shape.size() > 1) shape[1] = spec.shape[1];
   return {spec.name, DataType::kFp64, shape, static_cast<std::int64_t>(values.size()), values.data()};
-}
-
-void MatrixModel::answer(std::int64_t rows, std::span<const double> prediction, Arena& arena,
-                         Results* results) const {
-  const std::span<TensorView> tensors = arena.array<TensorView>(1);
-  tensors[0] = view(kPrediction, rows, prediction, arena);
-  results->tensors = tensors;
 }
 
 }  // namespace penstock::executor

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,19 +30,40 @@ class MatrixModel {
   std::span<const TensorSpec> inputs() const noexcept { return {&input_, 1}; }
   std::span<const TensorSpec> outputs() const noexcept { return outputs_; }
 
+  // Executor::run(). `compute(output, features, values)` gives a Status, and fills the values of one output,
+  // [rows, values a row], which are not initialised; it may throw std::bad_alloc.
+  template <typename Compute>
+  Status run(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted, Arena& arena,
+             Results* results, Compute&& compute) const {
+    results->release();
+    PENSTOCK_RETURN_IF_ERROR(check(inputs, wanted));
+    const TensorView& features = inputs.front();
+    const std::int64_t rows = features.shape[0];
+    try {
+      const std::span<TensorView> tensors = arena.array<TensorView>(wanted.size());
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const std::span<double> values =
+            arena.uninitialised<double>(static_cast<std::size_t>(rows) * values_a_row(wanted[i]));
+        PENSTOCK_RETURN_IF_ERROR(compute(wanted[i], features, values));
+        tensors[i] = view(wanted[i], rows, values, arena);
+      }
+      results->tensors = tensors;
+      return Status::ok();
+    } catch (const std::bad_alloc&) {
+      return {Code::kResourceExhausted, "no memory left for the model's predictions"};
+    }
+  }
+
+ private:
   // Whether a run's arguments are one matrix of the width and outputs that there are, each once. The
   // executors behind it read by pointer alone, so this is checked whatever the caller did.
   Status check(std::span<const TensorView> inputs, std::span<const std::uint32_t> wanted) const;
-
   // How many values an output has for each row.
-  std::int64_t values_a_row(std::uint32_t output) const noexcept;
-  // Values of an output, [rows * values a row], which live in `arena`, as a tensor. Throws std::bad_alloc.
+  std::size_t values_a_row(std::uint32_t output) const noexcept;
+  // Values of an output, which live in `arena`, as a tensor. Throws std::bad_alloc.
   TensorView view(std::uint32_t output, std::int64_t rows, std::span<const double> values,
                   Arena& arena) const;
-  // The same of the prediction alone, as a run's result.
-  void answer(std::int64_t rows, std::span<const double> prediction, Arena& arena, Results* results) const;
 
- private:
   std::string what_;
   std::int64_t width_;
   TensorSpec input_;

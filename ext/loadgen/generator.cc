@@ -94,16 +94,18 @@ void Generator::run(std::int64_t start_ns) {
   sending_ = false;
   // An open loop is over when no more is due in its time, which may be a moment before that is.
   const std::int64_t over = plan_.open && !stopped_ ? end_ : std::min(monotonic_ns(), end_);
-  measured_ns_ = std::max<std::int64_t>(over - from_, 0);
-  processor_ns_ = measuring_ ? thread_ns() - processor_ns_ : 0;
-  reconnects_ = measuring_ ? all_reconnects() - reconnects_ : 0;
+  totals_.measured_ns = std::max<std::int64_t>(over - from_, 0);
+  if (measuring_) {
+    totals_.processor_ns = thread_ns() - processor_ns_before_;
+    totals_.reconnects = all_reconnects() - reconnects_before_;
+  }
   drain();
 }
 
 void Generator::measure_from_now() {
   measuring_ = true;
-  processor_ns_ = thread_ns();
-  reconnects_ = all_reconnects();
+  processor_ns_before_ = thread_ns();
+  reconnects_before_ = all_reconnects();
 }
 
 void Generator::run_open() {
@@ -118,7 +120,7 @@ void Generator::send_due(std::int64_t now) {
   for (std::int64_t due; (due = start_ + schedule_.due()) <= now; schedule_.advance()) {
     const bool counted = due >= from_;
     if (counted && !measuring_) measure_from_now();
-    requests_ += counted ? 1 : 0;
+    totals_.requests += counted ? 1 : 0;
     const std::size_t index = std::exchange(next_client_, (next_client_ + 1) % clients_.size());
     if (under_way_ >= plan_.most_under_way) {
       if (counted) outcome_.failed(Failure::kTooMany);
@@ -149,7 +151,7 @@ void Generator::run_closed() {
   }
   // A stream that found no connection counts, whenever it lost its last one: there was less load without it.
   for (const Place& each : clients_) {
-    requests_ += each.parked;
+    totals_.requests += each.parked;
     outcome_.failed(Failure::kClosed, 0, each.reason(), each.parked);
   }
 }
@@ -161,7 +163,7 @@ void Generator::drain() {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, stop_, nullptr);
   while (under_way_ != 0 && monotonic_ns() < limit) serve_events(1'000'000);
   // A stream of a closed loop whose answer never comes counts, whenever its request was sent.
-  if (!plan_.open) requests_ += under_way_;
+  if (!plan_.open) totals_.requests += under_way_;
   outcome_.failed(Failure::kUnanswered, 0, {}, plan_.open ? counted_under_way_ : under_way_);
 }
 
@@ -292,7 +294,7 @@ void Generator::on_ended(Connection& connection, Call& call, std::uint32_t error
     ail(call.client);  // which flushes its connection
     if (!clients_[call.client].submit(call))
       return conclude(call, monotonic_ns(), error_code, clients_[call.client].reason());
-    resent_ += measuring_ && !never_sent ? 1 : 0;
+    totals_.resent += measuring_ && !never_sent ? 1 : 0;
     return;
   }
   if (connection.open())
@@ -310,13 +312,13 @@ void Generator::conclude(Call& call, std::int64_t now, std::uint32_t error_code,
   const bool in_time = now >= from_ && now < end_ && (sending_ || !stopped_);
   // In a closed loop, what ends in the time counts, and what is under way at its end does not.
   const bool counts = plan_.open ? call.counted : in_time && sending_;
-  if (counts && !plan_.open) ++requests_;
+  if (counts && !plan_.open) ++totals_.requests;
   if (lost) {
     if (counts) outcome_.failed(Failure::kClosed, 0, *lost);
   } else {
     const bool good =
         counts ? outcome_.ended(call, error_code, now) : in_time && outcome_.good(call, error_code, now);
-    if (good && in_time) ++answered_in_time_;
+    if (good && in_time) ++totals_.answered_in_time;
   }
   if (plan_.open || !sending_)
     free_.push_back(&call);

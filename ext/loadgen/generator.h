@@ -27,6 +27,7 @@
 #include "loadgen/due_order.h"
 #include "loadgen/outcome.h"
 #include "loadgen/plan.h"
+#include "loadgen/totals.h"
 
 namespace penstock::loadgen {
 
@@ -44,21 +45,11 @@ class Generator final : private Connection::Receiver {
   void run(std::int64_t start_ns);
 
   const Outcome& outcome() const noexcept { return outcome_; }
-  // Of the time that counts, in ns, and the requests that were due (open loop) or ended (closed loop) in it.
-  std::int64_t measured_ns() const noexcept { return measured_ns_; }
-  std::uint64_t requests() const noexcept { return requests_; }
-  // Good answers that came in it, whenever their requests were due: what a server that falls behind answers
-  // after the end is no throughput.
-  std::uint64_t answered_in_time() const noexcept { return answered_in_time_; }
-  std::int64_t processor_ns() const noexcept { return processor_ns_; }  // of this thread, in that time
+  const Totals& totals() const noexcept { return totals_; }  // once run() is over
 
   // So far, warm-up included; for any thread.
   std::uint64_t sent() const noexcept { return sent_.load(std::memory_order_relaxed); }
   std::uint64_t answered() const noexcept { return answered_.load(std::memory_order_relaxed); }
-
-  // In the time that counts: connections opened again, and requests sent again.
-  std::uint64_t reconnects() const noexcept { return reconnects_; }
-  std::uint64_t resent() const noexcept { return resent_; }
 
  private:
   struct Place : Client {
@@ -123,12 +114,9 @@ class Generator final : private Connection::Receiver {
   std::size_t under_way_ = 0;
   std::size_t counted_under_way_ = 0;
 
-  std::uint64_t requests_ = 0;
-  std::uint64_t answered_in_time_ = 0;
-  std::int64_t measured_ns_ = 0;
-  std::int64_t processor_ns_ = 0;
-  std::uint64_t reconnects_ = 0;
-  std::uint64_t resent_ = 0;
+  Totals totals_;
+  std::int64_t processor_ns_before_ = 0;  // before the time that counts, as is the next
+  std::uint64_t reconnects_before_ = 0;
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> answered_{0};
 };

@@ -109,13 +109,7 @@ void Run::collect() {
   outcome_ = std::make_unique<Outcome>(plan_.bodies, plan_.deadline_ns, plan_.trace);
   for (const auto& generator : generators_) {
     outcome_->merge(generator->outcome());
-    requests_ += generator->requests();
-    answered_in_time_ += generator->answered_in_time();
-    reconnects_ += generator->reconnects();
-    resent_ += generator->resent();
-    processor_ns_ += generator->processor_ns();
-    measured_ns_ =
-        measured_ns_ == 0 ? generator->measured_ns() : std::min(measured_ns_, generator->measured_ns());
+    totals_.merge(generator->totals());
   }
 }
 

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "loadgen/generator.h"
 #include "loadgen/plan.h"
+#include "loadgen/totals.h"
 
 namespace penstock::loadgen {
 
@@ -38,12 +39,7 @@ class Run {
   // When the run is over. The status is INTERNAL where a thread failed.
   const Status& status() const noexcept { return status_; }
   const Outcome& outcome() const noexcept { return *outcome_; }
-  std::uint64_t requests() const noexcept { return requests_; }
-  std::uint64_t answered_in_time() const noexcept { return answered_in_time_; }  // as Generator's
-  std::uint64_t reconnects() const noexcept { return reconnects_; }
-  std::uint64_t resent() const noexcept { return resent_; }
-  std::int64_t measured_ns() const noexcept { return measured_ns_; }    // of the threads, the shortest time
-  std::int64_t processor_ns() const noexcept { return processor_ns_; }  // of all threads
+  const Totals& totals() const noexcept { return totals_; }
 
  private:
   void run_share(std::size_t share, std::int64_t start_ns);
@@ -62,12 +58,7 @@ class Run {
 
   Status status_;
   std::unique_ptr<Outcome> outcome_;
-  std::uint64_t requests_ = 0;
-  std::uint64_t answered_in_time_ = 0;
-  std::uint64_t reconnects_ = 0;
-  std::uint64_t resent_ = 0;
-  std::int64_t measured_ns_ = 0;
-  std::int64_t processor_ns_ = 0;
+  Totals totals_;
 };
 
 }  // namespace penstock::loadgen

@@ -1,26 +1,19 @@
 #include "net/server.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <chrono>
 #include <latch>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
+
+#include "base/cores.h"
 
 namespace penstock::net {
 namespace {
 
 constexpr auto kDrainPoll = std::chrono::milliseconds(5);
-
-// The cores that this process may use: a container or taskset may leave it fewer than the machine has.
-unsigned usable_cores() noexcept {
-  cpu_set_t cores;
-  if (::sched_getaffinity(0, sizeof cores, &cores) != 0)
-    return std::max(1U, std::thread::hardware_concurrency());
-  return std::max(1U, static_cast<unsigned>(CPU_COUNT(&cores)));
-}
 
 }  // namespace
 
@@ -50,7 +43,9 @@ Status Server::start() {
   }
   if (listeners.empty()) return invalid_argument("neither a host nor a unix_socket to listen on");
 
-  const unsigned count = options.loops > 0 ? options.loops : usable_cores();
+  const std::lock_guard lock(counting_);
+  const unsigned cores = usable_cores();
+  const unsigned count = options.loops > 0 ? options.loops : cores;
   loops_.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     loops_.emplace_back();
@@ -60,7 +55,7 @@ Status Server::start() {
       return started;
     }
   }
-  const unsigned workers = options.pool_threads > 0 ? options.pool_threads : std::max(2U, usable_cores()) - 1;
+  const unsigned workers = options.pool_threads > 0 ? options.pool_threads : std::max(2U, cores) - 1;
   Status status = engine::Pool::start(
       workers, [this](std::size_t loop, engine::Jobs& done) { loops_[loop]->give_back(done); },
       &shared_.pool);
@@ -155,11 +150,14 @@ void Server::stop() {
   // First: what it gives back goes to loops that still run. They cancel what waits for it.
   if (shared_.pool) shared_.pool->stop();
   for (const auto& loop : loops_) loop->stop();
-  loops_.clear();
+  std::vector<std::unique_ptr<Loop>> ended;  // let go of behind the lock
+  const std::lock_guard lock(counting_);
+  loops_.swap(ended);
 }
 
 std::vector<std::pair<std::string, std::int64_t>> Server::counters() const {
   std::vector<std::pair<std::string, std::int64_t>> sums;
+  const std::lock_guard lock(counting_);
   Traffic none;
   none.each([&](const char* name, const std::atomic<std::int64_t>&) { sums.emplace_back(name, 0); });
   for (const auto& loop : loops_) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,7 @@
 
 namespace penstock::net {
 
-// Driven by one control thread at a time (start, publish, drain, stop); bridge() is for any.
+// Driven by one control thread at a time (start, publish, drain, stop); bridge() and counters() are for any.
 class Server {
  public:
   explicit Server(Options options);
@@ -38,6 +39,7 @@ class Server {
   void stop();
 
   const std::shared_ptr<Bridge>& bridge() const noexcept { return shared_.bridge; }
+  // What all loops count (net/traffic.h), and the requests that wait for the pool or run in it, by name.
   std::vector<std::pair<std::string, std::int64_t>> counters() const;
 
  private:
@@ -48,6 +50,7 @@ class Server {
 
   Shared shared_;
   std::uint16_t port_ = 0;
+  mutable std::mutex counting_;  // held while what counters() reads comes or goes
   std::vector<std::unique_ptr<Loop>> loops_;
   std::shared_ptr<const engine::Snapshot> current_;
 };

@@ -30,6 +30,11 @@ Output = tuple[str, str, int, bool]  # name, datatype, width, whether [rows] rat
 # name, default version ("" for none), aliases to versions, versions: ready ones, or why one is not
 Model = tuple[str, str, Mapping[str, str], Mapping[str, "Version | str"]]
 
+def usable_cores() -> int:
+    """The cores that this process may be scheduled on, or its control groups' quota, rounded up, where that
+    is less.
+    """
+
 class Program:
     """A compiled list of transform steps (ext/transform/program.h). Immutable, usable from any thread."""
 
@@ -208,4 +213,7 @@ class Server:
         """GOAWAY on every connection, waits for the requests in flight; True when all finished in time."""
 
     def stop(self) -> None: ...
-    def counters(self) -> dict[str, int]: ...
+    def counters(self) -> dict[str, int]:
+        """What the loops count, by the names of ext/net/traffic.h, and the requests that wait for the pool
+        and run in it. From any thread.
+        """

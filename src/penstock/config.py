@@ -132,14 +132,21 @@ def _policy(value: object) -> object:
     raise ValueError('expected "latest", "all", or a list of version names such as ["1", "3"]')
 
 
+def _merge(value: object) -> object:
+    if value is None or value == "auto" or isinstance(value, bool):
+        return value
+    raise ValueError('expected true, false or "auto"')
+
+
 class Scheduling(_Section):
     """`[models.<name>.scheduling]`, or a bundle's own: where requests run, and whether they share runs.
 
-    What the settings say wins over the bundle; what neither says is decided by what was measured.
+    What the settings say wins over the bundle, and either over what was measured, which decides where nothing
+    or "auto" is said. What has no effect on a version is told in the log when it loads.
     """
 
     execution: Literal["auto", "inline", "pool"] | None = None
-    merge: bool | None = None
+    merge: Annotated[Literal["auto"] | bool | None, BeforeValidator(_merge)] = None
     max_batch_rows: Count | None = None
     max_wait_us: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
 

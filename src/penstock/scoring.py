@@ -103,7 +103,9 @@ def nothing(outputs: Sequence[Spec], wanted: Sequence[str] = ()) -> Outputs:
 def thread_count(threads: int | None) -> int:
     """As many as the cores that this process may use, unless it is said. InputError for less than one."""
     if threads is None:
-        return len(os.sched_getaffinity(0))
+        from penstock._core import usable_cores
+
+        return usable_cores()
     if threads < 1:
         raise InputError(f"threads is {threads}; at least 1 was expected")
     return threads

@@ -7,6 +7,7 @@ only loads, publishes and explains.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -24,8 +25,10 @@ from penstock.errors import PenstockError, ServerError, StatusError
 from penstock.log import Event, Outlet
 from penstock.repository import preflight
 from penstock.repository.lifecycle import Lifecycle
+from penstock.repository.line_watch import LineWatch
 from penstock.repository.loader import BundleLoader
 from penstock.repository.watcher import Watcher
+from penstock.rpc import operations
 from penstock.rpc.dispatch import Dispatcher, Method
 from penstock.rpc.inference import SERVICE, ModelInformation
 from penstock.rpc.reflection import Reflection
@@ -34,6 +37,9 @@ from penstock.rpc.repository import RepositoryControl
 Announce = Callable[[Event], None]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STOPPED = -1
+_CUT_OFF = -2
+# How long a process waits beyond its drain. To close what is left takes an instant, unless a model runs.
+_CLOSING_S = 3.0
 _LAST_WORDS_S = 1.0  # how long the end waits for whoever reads the output
 _log = logging.getLogger("penstock.server")
 
@@ -64,6 +70,7 @@ class Server:
         methods = self._methods()
         self._core = Core(_core_options(settings, methods))
         self._dispatcher = Dispatcher(self._core.take, methods)
+        self._lines = LineWatch(lambda: self._lifecycle.view, report=announce)
         self._watcher = (
             Watcher(self._lifecycle, interval=repository.watch_interval_s, report=announce)
             if repository.watch
@@ -77,6 +84,7 @@ class Server:
         except StatusError as error:
             raise ServerError(str(error)) from error
         self._dispatcher.start()
+        self._lines.start()
         root = self._settings.repository.path
         try:
             preflight.refuse_bundle(root)
@@ -114,13 +122,15 @@ class Server:
     def stop(self, drain_timeout: float | None = None) -> bool:
         """Not ready, then drained, then stopped. True when every request that was open finished in time.
 
-        `drain_timeout` in seconds; the settings' where None.
+        `drain_timeout` in seconds; the settings' where None. A run of a model that is under way cannot be cut
+        off: this waits for its end, however long that takes.
         """
         timeout = self._settings.server.drain_timeout_s if drain_timeout is None else drain_timeout
         if self._watcher is not None:
             self._watcher.stop()
         self._lifecycle.close()
         drained = self._core.drain(timeout)  # the dispatcher goes on: its calls are among those that finish
+        self._lines.stop()
         self._dispatcher.stop()
         self._core.stop()
         self._dispatcher.join()
@@ -133,8 +143,10 @@ class Server:
         control = RepositoryControl(
             self._lifecycle, allow_changes=self._settings.repository.allow_load_unload
         )
-        reflection = Reflection([SERVICE, "grpc.health.v1.Health"])
-        return {**information.methods(), **control.methods(), **reflection.methods()}
+        counted = operations.Operations(lambda: self._lifecycle.view, lambda: self._core.counters())
+        reflection = Reflection([SERVICE, operations.SERVICE, "grpc.health.v1.Health"])
+        answered = (information, control, counted, reflection)
+        return {path: method for part in answered for path, method in part.methods().items()}
 
 
 def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, Any]:
@@ -155,8 +167,9 @@ def _core_options(settings: Settings, methods: dict[str, Method]) -> dict[str, A
 def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> int:
     """Serves until a signal says otherwise; the process's exit status. To be called on the main thread.
 
-    SIGTERM or SIGINT: not ready, drained for at most server.drain_timeout_s, 0. A second one: out at once,
-    128 + its number. SIGHUP: the repository is read again. Raises what keeps it from starting.
+    SIGTERM or SIGINT: not ready, drained for at most server.drain_timeout_s, 0; a model that still runs some
+    seconds later is cut off. A second one: out at once, 128 + its number. SIGHUP: the repository is read
+    again. Raises what keeps it from starting.
     `json_log`: records of the log on standard error are JSON objects.
     """
     began = time.monotonic()
@@ -177,13 +190,15 @@ def serve(settings: Settings, *, announce: Announce, json_log: bool = False) -> 
         raise
     told.put(Event("listening", f"listening on {server.address}", address=server.address, port=server.port))
     threading.Thread(target=_announce_ready, args=(server, told.put, began), daemon=True).start()
-    again = _until_stopped(server, events, told.put)
+    longest = settings.server.drain_timeout_s + _CLOSING_S
+    end = _until_stopped(server, events, told.put, longest=longest)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the process is on its way out, and its exit status stands
     written = _all_written(outlets)
-    if again or server.lifecycle.loading or not written:
-        # Python would wait for the thread that loads, for as long as that takes, and for the one that writes.
-        _exit_at_once(128 + again if again else 0, flush=written)
+    if end != _STOPPED or server.lifecycle.loading or not written:
+        # Python would wait for the thread that loads, for as long as that takes, and for the one that writes;
+        # the end of the core for a model that runs.
+        _exit_at_once(128 + end if end > 0 else 0, flush=written)
     return 0
 
 
@@ -212,20 +227,26 @@ def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce) -> int:
+def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce, *, longest: float) -> int:
     """Lives on the main thread, which only waits for signals, so that none of them has to wait.
 
-    0 when the server has stopped, the number of the signal that came while it was about to.
+    _STOPPED when the server has stopped, _CUT_OFF when it has not within `longest` seconds, the number of the
+    signal that came while it was about to.
     """
     stopping: threading.Thread | None = None
+    ends = math.inf
     while True:
         try:
             # The interpreter runs signal handlers on this thread; a wait with an end keeps that certain.
-            event = events.get(timeout=1.0)
+            event = events.get(timeout=max(0.0, min(1.0, ends - time.monotonic())))
         except Empty:
-            continue
+            if time.monotonic() < ends:
+                continue
+            line = "stopped; a model that runs on was cut off"
+            announce(Event("stopped", line, drained=False))
+            return _CUT_OFF
         if event == _STOPPED:
-            return 0
+            return _STOPPED
         if event == signal.SIGHUP:
             if stopping is None:
                 # Not here: a disk that hangs must not keep a SIGTERM waiting.
@@ -238,6 +259,7 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce)
             name = signal.Signals(event).name
             announce(Event("stopping", f"{name}: finishing open requests", signal=name))
             stopping = threading.Thread(target=_stop, args=(server, events, announce), daemon=True)
+            ends = time.monotonic() + longest
             stopping.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -16,7 +17,9 @@ from generated_stubs import Generated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from infer_requests import add_raw, loop_request, network_request, raw_output
+from together import Runs, all_at_once
 
+import penstock
 from sample_bundles import MATRIX_COLUMNS, Samples, flights
 from server_process import ServerProcess
 
@@ -74,15 +77,8 @@ def flights_request(messages: Any, model: str, first: int, rows: int) -> Any:
     return request
 
 
-def all_at_once(server: ServerProcess, stubs: list[Any], requests: list[Any]) -> list[Any]:
-    """Sends while the server stands still, so that it reads them in few turns."""
-    server.signal(signal.SIGSTOP)
-    try:
-        futures = [stubs[i % len(stubs)].ModelInfer.future(request) for i, request in enumerate(requests)]
-        time.sleep(0.03)
-    finally:
-        server.signal(signal.SIGCONT)
-    return [future.result(timeout=60) for future in futures]
+def answers_at_once(server: ServerProcess, stubs: list[Any], requests: list[Any]) -> list[Any]:
+    return [future.result(timeout=60) for future in all_at_once(server, stubs, requests)]
 
 
 @pytest.mark.parametrize("model", ["matrix", "classes"])
@@ -102,7 +98,7 @@ def test_answers_of_trees_do_not_depend_on_who_shared_the_run(
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def hold(parts: list[tuple[int, int]]) -> None:
         requests = [matrix_request(messages, model, table[at : at + rows]) for at, rows in parts]
-        for (at, rows), answer in zip(parts, all_at_once(scheduled, stubs, requests), strict=True):
+        for (at, rows), answer in zip(parts, answers_at_once(scheduled, stubs, requests), strict=True):
             expected = np.concatenate(alone[at : at + rows])
             assert raw_output(answer, "prediction").tobytes() == expected.tobytes()
             assert answer.id == str(min(rows, 40 - at))
@@ -125,7 +121,7 @@ def test_answers_behind_transforms_do_not_depend_on_who_shared_the_run(
     before = statistics(stubs[0], messages, model)
 
     for _ in range(10):
-        for one, other in zip(alone, all_at_once(scheduled, stubs, requests), strict=True):
+        for one, other in zip(alone, answers_at_once(scheduled, stubs, requests), strict=True):
             assert other.raw_output_contents == one.raw_output_contents
             assert (other.id, other.model_version) == (one.id, one.model_version)
 
@@ -133,18 +129,23 @@ def test_answers_behind_transforms_do_not_depend_on_who_shared_the_run(
     assert after.execution_count - before.execution_count < 10 * len(requests)
 
 
-def test_one_bad_request_among_many_fails_alone(stubs: list[Any], generated: Generated) -> None:
+def test_one_bad_request_among_many_fails_alone(
+    scheduled: ServerProcess, stubs: list[Any], generated: Generated
+) -> None:
     messages = generated.messages
     table = np.ones((4, len(MATRIX_COLUMNS)))
     good = matrix_request(messages, "matrix", table)
     bad = matrix_request(messages, "matrix", table[:, :3])
+    counted = Runs(stubs[0], messages, "matrix")
     for _ in range(10):
-        futures = [stubs[i % 4].ModelInfer.future(bad if i == 7 else good) for i in range(24)]
-        for i, future in enumerate(futures):
+        requests = [bad if i == 7 else good for i in range(24)]
+        for i, future in enumerate(all_at_once(scheduled, stubs, requests)):
             if i == 7:
                 assert future.exception(timeout=60).code() == grpc.StatusCode.INVALID_ARGUMENT
             else:
                 assert len(raw_output(future.result(timeout=60), "prediction")) == 4
+    assert counted.requests == 230
+    assert counted.runs < counted.requests, "no run was shared: the test showed nothing"
 
 
 class Busy:
@@ -176,6 +177,31 @@ def test_cheap_requests_are_answered_while_the_pool_is_busy(stubs: list[Any], ge
         assert not busy.over
 
 
+def test_what_a_full_queue_refused_is_counted_and_told_to_the_operator(
+    scheduled: ServerProcess, stubs: list[Any], generated: Generated
+) -> None:
+    quick = loop_request(generated.messages, 2)
+    with penstock.Client(scheduled.address) as client:
+
+        def counted() -> dict[str, int]:
+            (version,) = client.counters("loop")["versions"]
+            return dict(version["counters"])
+
+        before = counted()["refused"]
+        with Busy(stubs[0], generated.messages):
+            calls = [stubs[1].ModelInfer.future(quick) for _ in range(QUEUE + 3)]
+            time.sleep(0.1)
+            now = counted()
+            assert (now["waiting"], now["refused"] - before) == (QUEUE, 3)
+            server = client.counters()["server"]
+            assert (server["pool_waiting"], server["pool_running"]) == (QUEUE, 1)
+        failed = [call for call in calls if call.exception(timeout=60) is not None]
+        assert [call.code() for call in failed] == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 3
+        assert counted()["waiting"] == 0
+    told = scheduled.wait_for(re.compile(r"^loop:1 refused (\d+) requests? within .*pool\.queue_limit"))
+    assert int(told[1]) >= 1
+
+
 def test_a_full_queue_refuses_and_says_what_to_do(stubs: list[Any], generated: Generated) -> None:
     quick = loop_request(generated.messages, 2)
     with Busy(stubs[0], generated.messages):
@@ -184,6 +210,7 @@ def test_a_full_queue_refuses_and_says_what_to_do(stubs: list[Any], generated: G
         with pytest.raises(grpc.RpcError, match=r"pool\.queue_limit") as refused:
             stubs[1].ModelInfer(quick, timeout=10)
         assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert int(dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"]) >= 1
     assert [future.result(timeout=60).model_name for future in waiting] == ["loop"] * QUEUE
 
 
@@ -218,7 +245,6 @@ def test_the_more_urgent_are_answered_first(stubs: list[Any], generated: Generat
         with lock:
             order.append(priority)
 
-    # Not so long that those who wait count as more urgent than they are.
     with ThreadPoolExecutor(3) as callers, Busy(stubs[0], generated.messages, 250_000):
         asked = []
         for priority in (3, 2, 1):

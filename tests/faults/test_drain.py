@@ -277,6 +277,24 @@ def test_what_takes_longer_than_the_drain_timeout_is_cut_off(
     server.wait_for("cut off")
 
 
+@pytest.mark.parametrize("execution", ["inline", "pool"])
+def test_a_model_that_runs_on_and_on_is_cut_off_too(
+    start_server: StartServer, samples: Samples, execution: str
+) -> None:
+    settings = {"models.loop.scheduling": {"execution": execution}}
+    server = start_server(samples.path, "--drain-timeout", "0.3", settings=settings)
+    with grpc.insecure_channel(server.address) as channel:
+        grpc.channel_ready_future(channel).result(10)
+        call = infer(channel, loop_request(_proto, 100 * SECOND_OF_ROUNDS))
+        wait_until_it_computes(server)
+        server.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert server.wait() == 0
+        assert time.monotonic() - began < SOON_S
+        assert call.exception(10).code() == grpc.StatusCode.UNAVAILABLE
+    server.wait_for("stopped; a model that runs on was cut off")
+
+
 def test_readiness_ends_before_the_connection_does(start_server: StartServer) -> None:
     server = start_server()
     with WirePeer(server.port) as peer:

@@ -435,6 +435,7 @@ def test_reflection_tells_a_client_enough_to_call_what_it_never_saw(disk: Disk, 
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "inference.GRPCInferenceService",
+        "penstock.v1.Operations",
     ]
     service = DescriptorPool(database).FindServiceByName("inference.GRPCInferenceService")
     assert "ModelInfer" in service.methods_by_name

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.bundle.verify import Limits
-from penstock.config import BundleSection, Settings, load_settings
+from penstock.config import BundleSection, PoolSection, Scheduling, Settings, load_settings
 from penstock.errors import ConfigError
 
 
@@ -50,12 +50,21 @@ def test_every_section_is_read_from_the_file(tmp_path: Path) -> None:
         watch = true
         [bundle]
         files = 8
+        [pool]
+        threads = 3
+        inline_us = 0.5
+        queue_limit = 7
         [models.delay]
         policy = ["1", "3"]
         aliases = { champion = "1" }
         options = { providers = ["cuda", "cpu"], fallback = true }
         [models.fare]
         latest_count = 2
+        [models.fare.scheduling]
+        execution = "pool"
+        merge = true
+        max_batch_rows = 32
+        max_wait_us = 2000
         """,
     )
     assert (settings.server.port, settings.server.drain_timeout_s) == (9000, 5.0)
@@ -66,6 +75,30 @@ def test_every_section_is_read_from_the_file(tmp_path: Path) -> None:
     assert settings.model("delay").aliases == {"champion": "1"}
     assert settings.model("delay").options == {"providers": ["cuda", "cpu"], "fallback": True}
     assert (settings.model("fare").policy, settings.model("fare").latest_count) == ("latest", 2)
+    assert settings.pool == PoolSection(threads=3, inline_us=0.5, queue_limit=7)
+    assert settings.model("delay").scheduling == Scheduling()
+    assert settings.model("fare").scheduling == Scheduling(
+        execution="pool", merge=True, max_batch_rows=32, max_wait_us=2000.0
+    )
+
+
+@pytest.mark.parametrize("said", [True, False, "auto"])
+def test_sharing_runs_can_be_set_back_to_what_is_measured(tmp_path: Path, said: bool | str) -> None:
+    value = '"auto"' if said == "auto" else str(said).lower()
+    settings = load(tmp_path, f"[models.m.scheduling]\nmerge = {value}\n")
+    assert settings.model("m").scheduling.merge == said
+
+
+def test_the_pool_is_set_by_variables_too(tmp_path: Path) -> None:
+    env = {"PENSTOCK_POOL_THREADS": "2", "PENSTOCK_POOL_INLINE_US": "1e3", "PENSTOCK_POOL_QUEUE_LIMIT": "9"}
+    settings = load(tmp_path, "[pool]\nthreads = 1\n", env=env)
+    assert settings.pool == PoolSection(threads=2, inline_us=1000.0, queue_limit=9)
+    message = refusal(
+        tmp_path, "", env={"PENSTOCK_POOL_INLINE_US": "quick", "PENSTOCK_POOL_QUEUE_LIMITS": "9"}
+    )
+    assert "PENSTOCK_POOL_INLINE_US: pool.inline_us" in message
+    assert "got 'quick'" in message
+    assert "PENSTOCK_POOL_QUEUE_LIMITS: unknown key pool.queue_limits; did you mean queue_limit?" in message
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -214,6 +247,27 @@ def test_what_kubernetes_would_not_set_is_checked_as_ever(variable: str, value: 
         ("[models.delay]\npolicy = [1]", ["models.delay.policy", "got [1]"]),
         ("[models.delay]\nalias = 1", ["unknown key models.delay.alias", "did you mean aliases?"]),
         ("[models.delay.aliases]\nchampion = 2", ["models.delay.aliases.champion", "string", "got 2"]),
+        ("[pool]\nthreads = -1", ["pool.threads", "0", "got -1"]),
+        ("[pool]\ninline_us = inf", ["pool.inline_us", "finite"]),
+        ("[pool]\ninline_us = '250'", ["pool.inline_us", "number", "got '250'"]),
+        ("[pool]\nqueue_limit = 0", ["pool.queue_limit", "1", "got 0"]),
+        ("[pool]\ninline = 1", ["unknown key pool.inline", "did you mean inline_us?"]),
+        (
+            "[models.m.scheduling]\nexecution = 'gpu'",
+            ["models.m.scheduling.execution", "'auto', 'inline' or 'pool'", "got 'gpu'"],
+        ),
+        (
+            "[models.m.scheduling]\nmerge = 'yes'",
+            ["models.m.scheduling.merge: ", 'expected true, false or "auto"', "got 'yes'"],
+        ),
+        ("[models.m.scheduling]\nmerge = 1", ["models.m.scheduling.merge: ", "got 1"]),
+        ("[models.m.scheduling]\nmax_batch_rows = 0", ["models.m.scheduling.max_batch_rows", "got 0"]),
+        ("[models.m.scheduling]\nmax_wait_us = -1", ["models.m.scheduling.max_wait_us", "got -1"]),
+        (
+            "[models.m.scheduling]\nmax_batch = 8",
+            ["unknown key models.m.scheduling.max_batch", "did you mean max_batch_rows?"],
+        ),
+        ("[models.m]\nexecution = 'pool'", ["unknown key models.m.execution", "scheduling"]),
         ("server = 3", ["server", "got 3"]),
     ],
 )

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "fitting": {"errors", "arrow_text", "frames", "bfloat16"},
     "scoring": FLOOR,
     "contributions": set(),
+    "schedules": set(),
     "config": FLOOR,
     "transforms": FLOOR,
     "models": FLOOR | {"config"},
@@ -52,7 +53,7 @@ MAY_IMPORT = {
     "client": FLOOR,
     "bench": FLOOR | {"_loadgen", "client"},
     "runner": FLOOR | {"bundle", "scoring", "transforms"},
-    "repository": FLOOR | {"config", "bundle"},
+    "repository": FLOOR | {"config", "bundle", "schedules"},
     "rpc": FLOOR | {"config", "contributions", "bundle", "repository"},
     "server": FLOOR | {"config", "bundle", "repository", "rpc"},
 }

@@ -74,10 +74,12 @@ def commands(console: str) -> list[tuple[str, list[str]]]:
 
 def comparable(line: str) -> str:
     """The line without what differs from run to run: digests, times, sizes, digits behind a point, gaps; and
-    without what the machine's processor has.
+    without what the machine's processor has, and what was measured of a model on it.
     """
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "<time>", line)
     line = re.sub(r", (avx\w+|portable)( from \d+ rows on)?", "", line)
+    line = re.sub(r"; (on the loops|in the pool)\b.* us a row\)$", ")", line)
+    line = re.sub(r"inline up to [\d,]+ rows", "inline up to 0 rows", line)
     line = re.sub(r"[\d,]+ (ms|bytes)\b", r"0 \1", line)
     line = re.sub(r"\b\d+\.\d+(e-?\d+)?(?![.\d])", "0.0", line)
     line = re.sub(r"\b[0-9a-f]{8,}\b", "<digest>", line)

@@ -161,7 +161,7 @@ def build(
                 "max_rows": max_rows,
                 "scheduling": schedule,
                 "golden": None,
-                "lineage": lineage_of(lineage, reference=reference, kind=prepared.kind),
+                "lineage": lineage_of(lineage, reference=reference, library=_library(prepared)),
                 "files": files.entries,
             }
         )
@@ -177,6 +177,14 @@ def build(
         digest = open_bundle(folder, allow_custom=True, progress=progress).digest
         path = place(folder, root, name, version, overwrite=overwrite)
     return Bundle(path, name, version, digest)
+
+
+def _library(model: PreparedModel) -> str:
+    """What it was trained with."""
+    if model.kind == linear.KIND:
+        return "scikit-learn"
+    facts = models.forest_facts(model.kind, lambda: model.content, model.options)
+    return model.kind if facts is None else facts.origin.lower()
 
 
 class _Files:

@@ -1,18 +1,13 @@
-"""What a version's runs cost, measured while it warms up, and the schedule that follows: which of its
-requests run on the loops that read them, which in the pool, and whether requests share runs.
-"""
+"""What a version's runs cost by their rows, measured while it warms up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from penstock.bundle.examples import Array, Arrays, rows_of
+from penstock.bundle.examples import Arrays, cycle_rows
 from penstock.bundle.manifest import Tensor
-from penstock.config import PoolSection, Scheduling
 from penstock.errors import StatusError
 
 if TYPE_CHECKING:
@@ -23,33 +18,19 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 FEWEST, MOST = 4, 16
 ENOUGH_NS = 300_000
-# A larger size is not measured once a run takes this long.
-LONGEST_NS = 5_000_000
+# Of runs that take this long two are enough, and one where no time is left.
+LONG_NS = 5_000_000
+# What all of it may take. The two smallest sizes are measured whatever they take: without them nobody knows
+# what a row more costs, least of all for the dearest models.
+LIMIT_NS = 200_000_000
 # What a request costs that shares a run, beside the run: its rows are copied, and found again. Measured
 # (ADR 14).
 SHARING_NS = 300
-MAX_BATCH_ROWS = 256
-NEVER = 2**63 - 1  # Schedule::inline_rows where nothing runs in the pool
-_MANY = 2**62
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """As the core takes it: see ext/engine/schedule.h."""
-
-    fixed_ns: int
-    row_ns: int
-    inline_rows: int
-    merges: bool
-    min_batch_rows: int
-    max_batch_rows: int
-    max_wait_ns: int
-    queue_limit: int
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run takes, by its rows: (rows, ns), from one row up. From decoded tensors to the outputs."""
+    """What a run takes, by its rows: (rows, ns), from the fewest up. From decoded tensors to the outputs."""
 
     points: tuple[tuple[int, int], ...]
 
@@ -66,11 +47,19 @@ class Cost:
         return max(0, first - least * self.row_ns)
 
     def rows_within(self, ns: float) -> int:
-        """The most rows of a run that takes at most so long; 0 where not even the smallest does."""
+        """The most rows of a run that takes at most so long; 0 where not even the smallest does, and that one
+        where nothing tells what more rows take.
+        """
         least, first = self.points[0]
         if first > ns:
             return 0
-        return _MANY if self.row_ns == 0 else max(least, int((ns - self.fixed_ns) // self.row_ns))
+        if len(self.points) == 1:
+            return least
+        return max(least, int((ns - self.fixed_ns) // max(self.row_ns, 1)))
+
+    def shared(self, rows: int, ns: int) -> float:
+        """What so many requests of a row each cost that share a run of `ns`, in runs of one of them alone."""
+        return (ns + rows * SHARING_NS) / self.points[0][1]
 
     @property
     def shared_from(self) -> int | None:
@@ -79,72 +68,44 @@ class Cost:
 
         n of them, run one behind the other, wait (n + 1) / 2 runs on average.
         """
-        first = self.points[0][1]
         least = None
         for rows, ns in reversed(self.points[1:]):
-            if ns + rows * SHARING_NS > (rows + 1) / 2 * first:
+            if self.shared(rows, ns) > (rows + 1) / 2:
                 break
             least = rows
         return least
 
 
 def measure(core: Version, inputs: Sequence[Tensor], arrays: Arrays, max_rows: int) -> Cost:
-    """Runs the examples in batches of growing size, `max_rows` at most (0: no limit). For some milliseconds,
-    unless a single run takes longer. StatusError where the smallest fails.
+    """Runs the examples in batches of growing size, `max_rows` at most (0: no limit). For some milliseconds;
+    where single runs take longer, for LIMIT_NS or the two smallest sizes. StatusError where the smallest
+    fails.
 
     Of each size the fastest run counts: what else the machine does only adds.
     """
-    fixed = [tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0] > 0]
-    sizes = [rows_of(arrays)] if fixed else [size for size in SIZES if not max_rows or size <= max_rows]
+    sizes: Sequence[int] = [size for size in SIZES if not max_rows or size <= max_rows]
+    fixed = [tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0] >= 0]
+    if len(fixed) == len(inputs):
+        sizes = fixed[:1]
     points: list[tuple[int, int]] = []
+    left = LIMIT_NS
     for rows in sizes:
-        batch = _rows(arrays, rows)
+        if len(points) > 1 and points[-1][1] * rows // points[-1][0] > left:
+            break
+        batch = cycle_rows(inputs, arrays, 0, rows)
         try:
-            ns = int(core.durations(batch, FEWEST).min())
+            ns = int(core.durations(batch, 1)[0])
         except StatusError:
             if not points:
                 raise
             break  # a model that takes one row at a time, whatever its shapes say
-        more = min(MOST, ENOUGH_NS // max(ns, 1)) - FEWEST
+        left -= ns
+        more = max(FEWEST, min(MOST, ENOUGH_NS // max(ns, 1))) - 1
+        if ns > LONG_NS:  # the next size, where there is none yet to tell it from, has to fit as well
+            more = 1 if ns + (0 if points else 2 * ns) <= left else 0
         if more > 0:
-            ns = min(ns, int(core.durations(batch, more).min()))
+            taken = core.durations(batch, more)
+            left -= int(taken.sum())
+            ns = min(ns, int(taken.min()))
         points.append((rows, ns))
-        if ns > LONGEST_NS:
-            break
     return Cost(tuple(points))
-
-
-def schedule_of(
-    cost: Cost, scheduling: Scheduling, pool: PoolSection, *, independent_rows: int, max_rows: int
-) -> Schedule:
-    """`independent_rows`: of a batch in which no answer depends, in any bit, on the rows beside it, the most;
-    0 where it may. `max_rows`: of a request; 0 is no limit.
-    """
-    inline_rows = cost.rows_within(pool.inline_us * 1000)
-    if scheduling.execution == "inline":
-        inline_rows = NEVER
-    elif scheduling.execution == "pool":
-        inline_rows = 0
-    shared_from = cost.shared_from if independent_rows > 1 or scheduling.merge else None
-    merges = shared_from is not None if scheduling.merge is None else scheduling.merge
-    batch = scheduling.max_batch_rows
-    if batch is None:
-        batch = min(MAX_BATCH_ROWS, max_rows or MAX_BATCH_ROWS)
-    if merges and not scheduling.merge:
-        batch = min(batch, independent_rows)
-    return Schedule(
-        fixed_ns=cost.fixed_ns,
-        row_ns=cost.row_ns,
-        inline_rows=inline_rows,
-        merges=merges,
-        min_batch_rows=min(shared_from or 2, batch),
-        max_batch_rows=batch,
-        max_wait_ns=round((scheduling.max_wait_us or 0) * 1000),
-        queue_limit=pool.queue_limit,
-    )
-
-
-def _rows(arrays: Mapping[str, Array], rows: int) -> dict[str, Array]:
-    """The first so many rows, from the beginning again where there are fewer."""
-    index = np.arange(rows) % rows_of(arrays)
-    return {name: array[index] for name, array in arrays.items()}

@@ -45,6 +45,25 @@ def take_rows(arrays: Mapping[str, Array], start: int, stop: int) -> Arrays:
     return {name: array[start:stop] for name, array in arrays.items()}
 
 
+def cycle_rows(inputs: Sequence[Tensor], arrays: Mapping[str, Array], first: int, count: int) -> Arrays:
+    """`count` rows from `first` on, and from the beginning again where there are fewer. Of an input whose
+    first dimension is fixed, as many as it takes.
+    """
+    total = rows_of(arrays)
+    batch: Arrays = {}
+    for tensor in inputs:
+        rows = tensor.shape[0] if tensor.shape and tensor.shape[0] >= 0 else count
+        batch[tensor.name] = arrays[tensor.name][(first + np.arange(rows)) % total]
+    return batch
+
+
+def open_dimension(inputs: Sequence[Tensor]) -> str:
+    """The name of an input that takes any size in a dimension other than rows, "" where none does. What its
+    examples have there says nothing of what requests will have.
+    """
+    return next((tensor.name for tensor in inputs if -1 in tensor.shape[1:]), "")
+
+
 def invent(inputs: Sequence[Tensor], rows: int, seed: str) -> Arrays:
     """Rows to warm up with where a bundle has no examples; the same for the same inputs and seed (a digest).
 

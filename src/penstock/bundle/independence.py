@@ -4,17 +4,19 @@ must have before they share a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.bundle.examples import Array, Arrays, invent, rows_of
-from penstock.bundle.manifest import Manifest
+from penstock.bundle.examples import Array, Arrays, cycle_rows, invent, open_dimension, rows_of
+from penstock.bundle.manifest import Manifest, Tensor
 from penstock.errors import BundleError, StatusError
 from penstock.models import MATRIX_KINDS
 from penstock.models.onnx import Options
-from penstock.models.onnx_operators import ROW_BY_ROW, operators
+from penstock.models.onnx_operators import across_rows
 from penstock.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -22,12 +24,24 @@ if TYPE_CHECKING:
 
 ANY = 2**31 - 1  # rows
 MOST = 64  # of a batch that is tried
+# What trying may take: the runs for one size more are not begun after it.
+LIMIT_NS = 300_000_000
+
+
+@dataclass(frozen=True)
+class Independence:
+    """In batches of up to `rows` no answer depends on another; below 2 there is none. `reason`: what keeps it
+    from being more, "" where nothing does.
+    """
+
+    rows: int
+    reason: str
 
 
 def independent_rows(
     core: Version, manifest: Manifest, options: ModelOptions, model: str, examples: Arrays, seed: str
-) -> int:
-    """The most rows of a batch in which answers do not depend on each other; 0 where they may.
+) -> Independence:
+    """Of a version whose tensors all have rows.
 
     Trees and linear models add the numbers of a row in one order: `ANY`. ONNX Runtime promises nothing of the
     kind: its kernels differ by machine and by the number of rows, though not by values. So an ONNX model of
@@ -37,37 +51,50 @@ def independent_rows(
     that are made up from `seed`.
     """
     if manifest.model.kind in MATRIX_KINDS:
-        return ANY
-    if not isinstance(options, Options) or any(tensor.shape[:1] != (-1,) for tensor in manifest.inputs):
-        return 0
-    if set(options.providers) != {"cpu"} or not operators(model) <= ROW_BY_ROW:
-        return 0
+        return Independence(ANY, "")
+    assert isinstance(options, Options)
+    if others := set(options.providers) - {"cpu"}:
+        return Independence(0, f"it may run on {min(others)}, and only the CPU is tried")
+    if name := open_dimension(manifest.inputs):
+        return Independence(0, f"a dimension of '{name}' other than rows is open")
+    if found := across_rows(model):
+        return Independence(0, f"the operator {min(found)} may not work row by row")
     most = min(MOST, manifest.max_rows or MOST)
     try:
         rows = examples if rows_of(examples) > 1 else invent(manifest.inputs, most, seed)
-        alone = [core.run(_rows(rows, i, 1)) for i in range(min(most, rows_of(rows)))]
-        if all(_same(array, name, alone[:1]) for one in alone for name, array in one.items()):
-            return 0  # rows with the same answers show nothing
+    except BundleError:
+        return Independence(0, "there are no examples to try it with")
+    return try_batches(core, manifest.inputs, rows, most)
+
+
+def try_batches(core: Version, inputs: Sequence[Tensor], rows: Arrays, most: int) -> Independence:
+    """Runs batches of 2 to `most` of the rows, until one gives another bit than its rows do alone."""
+    ends = time.monotonic_ns() + LIMIT_NS
+    alone: list[Arrays] = []
+    passed, reason = 1, ""
+    try:
         for count in range(2, most + 1):
-            together = core.run(_rows(rows, 0, count))
-            if not all(_same(array, name, alone) for name, array in together.items()):
-                return 0
-    except (
-        StatusError,
-        BundleError,
-    ):  # made-up rows that are refused, or a size that the model does not take
-        return 0
-    return most
+            while len(alone) < min(count, rows_of(rows)):
+                alone.append(core.run(cycle_rows(inputs, rows, len(alone), 1)))
+            if time.monotonic_ns() > ends:
+                reason = f"trying {count} rows took too long"
+                break
+            together = core.run(cycle_rows(inputs, rows, 0, count))
+            if not all(_same(array, name, count, alone) for name, array in together.items()):
+                reason = f"a row among {count} has other bits than alone"
+                break
+            passed = count
+    except StatusError:  # rows that are refused, or a size that the model does not take
+        reason = f"a run of {passed + 1} of the rows to try it with fails"
+    if passed > 1 and all(_same(array, name, 1, alone) for one in alone for name, array in one.items()):
+        return Independence(0, "the rows to try it with all have the same answers")
+    return Independence(passed, reason)
 
 
-def _rows(arrays: Mapping[str, Array], first: int, count: int) -> Arrays:
-    """So many rows, from the beginning again where there are fewer."""
-    index = (first + np.arange(count)) % rows_of(arrays)
-    return {name: array[index] for name, array in arrays.items()}
-
-
-def _same(array: Array, name: str, alone: list[dict[str, Array]]) -> bool:
-    """Whether each row has the bits that it has alone. A result without a row for each has not."""
+def _same(array: Array, name: str, rows: int, alone: list[Arrays]) -> bool:
+    """Whether each of the rows has the bits that it has alone. A result without a row for each has not."""
+    if array.shape[:1] != (rows,):
+        return False
     for i, row in enumerate(array):
         one = alone[i % len(alone)][name]
         if one.shape[:1] != (1,) or one.shape[1:] != row.shape:

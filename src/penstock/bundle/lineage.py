@@ -21,17 +21,14 @@ from penstock.errors import BundleError
 from penstock.models.options import describe_validation
 
 _FIELDS = ("training_data", "parameters", "metrics", "code_revision", "author")
-_PACKAGES = {
-    "lightgbm": ("lightgbm",),
-    "forest": ("scikit-learn", "xgboost", "xgboost-cpu"),
-    "linear": ("scikit-learn",),
-    "onnx": ("onnx", "onnxruntime"),
-}
+# Of libraries that are installed under other names.
+_PACKAGES = {"xgboost": ("xgboost", "xgboost-cpu"), "onnx": ("onnx", "onnxruntime")}
 _GIT_TIMEOUT = 10.0  # seconds
 
 
-def lineage_of(given: Mapping[str, Any] | None, *, reference: object | None, kind: str) -> Lineage:
-    """The lineage of a bundle that is built now, here.
+def lineage_of(given: Mapping[str, Any] | None, *, reference: object | None, library: str) -> Lineage:
+    """The lineage of a bundle that is built now, here, of a model of that library ("lightgbm", "xgboost",
+    "scikit-learn", "onnx").
 
     `given` may hold `training_data` (a frame, or {"digest", "rows"}; else `reference` is taken),
     `parameters`, `metrics`, `code_revision` (else git's, of the working folder), `author` (else the
@@ -53,7 +50,7 @@ def lineage_of(given: Mapping[str, Any] | None, *, reference: object | None, kin
         plain = json.loads(json.dumps({**known, "extra": extra}, allow_nan=False, default=_plain))
         if data is not None:
             plain["training_data"] = data.model_dump() if isinstance(data, TrainingData) else dict(data)
-        plain["environment"] = _environment(kind).model_dump()
+        plain["environment"] = _environment(library).model_dump()
         return Lineage.model_validate(plain)
     except ValidationError as error:
         raise BundleError(f"lineage: {describe_validation(error)}.") from error
@@ -109,9 +106,9 @@ def _plain(value: object) -> object:
     raise TypeError(f"{value!r} of type {type(value).__name__} is not")
 
 
-def _environment(kind: str) -> Environment:
+def _environment(library: str) -> Environment:
     packages = {"penstock": __version__}
-    for package in ("numpy", *_PACKAGES[kind]):
+    for package in ("numpy", *_PACKAGES.get(library, (library,))):
         try:
             packages[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

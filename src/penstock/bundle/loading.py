@@ -4,14 +4,15 @@ warm.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.bundle.cost import Schedule, measure, schedule_of
+from penstock.bundle.cost import measure
 from penstock.bundle.examples import Arrays, invent, read_examples
 from penstock.bundle.features import (
     assemble,
@@ -21,17 +22,21 @@ from penstock.bundle.features import (
     read_features,
 )
 from penstock.bundle.golden import batch_size, check_golden, warm_up
-from penstock.bundle.independence import independent_rows
+from penstock.bundle.independence import Independence, independent_rows
 from penstock.bundle.manifest import Input, Manifest, Tensor
+from penstock.bundle.schedule import Schedule, schedule_of, without_effect
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits, Progress, VerifiedBundle, verify_bundle
 from penstock.config import PoolSection, Scheduling
 from penstock.errors import BundleError, GoldenError, ModelError, PenstockError, StatusError
 from penstock.instants import Times
+from penstock.models import ForestFacts, forest_facts
 from penstock.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from penstock._core import Executor, Version
     from penstock.transforms.plan import Plan
+
+_log = logging.getLogger("penstock.bundle")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class LoadedBundle:
     description: str  # a line for people: what runs the model
     times: Mapping[str, Times]  # of each input that is dates and times, whether they have a time zone
     matrix_columns: tuple[str, ...]  # of the model's matrix, by name; of ONNX without features, none
+    forest: ForestFacts | None  # None where the model is no forest
     schedule: Schedule | None = None  # None where it is not to serve
 
 
@@ -100,6 +106,7 @@ def open_bundle(
             )
             _compare_schema("input", manifest.inputs, core.inputs)
             _compare_schema("output", manifest.outputs, core.outputs)
+            forest = forest_facts(manifest.model.kind, bundle.files[manifest.model.file].read, options)
         examples = _exercise(core, bundle, tell)
         schedule = None
         if serving is not None:
@@ -107,7 +114,7 @@ def open_bundle(
     times = {} if features is None else features.times
     names = matrix_columns(manifest.model.kind, features, [name for name, _ in columns])
     return LoadedBundle(
-        Path(path), manifest, bundle.digest, core, executor.description, times, names, schedule
+        Path(path), manifest, bundle.digest, core, executor.description, times, names, forest, schedule
     )
 
 
@@ -154,14 +161,15 @@ def _schedule(
     except StatusError as error:
         raise ModelError(f"{manifest.label}: its cost cannot be measured: {error}") from error
     scheduling = serving.scheduling.over(manifest.scheduling)
-    together = 0
-    if scheduling.merge is None and cost.shared_from is not None:
+
+    def independence() -> Independence:
         model = bundle.files[manifest.model.file].path
-        together = independent_rows(core, manifest, options, model, examples, bundle.digest)
-    schedule = schedule_of(
-        cost, scheduling, serving.pool, independent_rows=together, max_rows=manifest.max_rows
-    )
-    core.set_schedule(**asdict(schedule))
+        return independent_rows(core, manifest, options, model, examples, bundle.digest)
+
+    schedule = schedule_of(cost, scheduling, serving.pool, manifest, independence)
+    for line in without_effect(scheduling, schedule):
+        _log.warning("%s: scheduling: %s", manifest.label, line)
+    core.set_schedule(**schedule.for_core())
     return schedule
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli import options
-from penstock.cli.output import print_json, print_table, step
+from penstock.cli.model_facts import model_facts
+from penstock.cli.output import print_facts, print_json, print_table, step
+from penstock.contributions import OUTPUT as CONTRIBUTIONS
 from penstock.errors import BundleError
 
 if TYPE_CHECKING:
@@ -125,11 +127,17 @@ def inspect(
     if plan:
         _show_plan(bundle, json=json)
         return
-    found = _verified(bundle)
-    if json:
-        print_json({"path": str(bundle), "digest": found.digest} | found.manifest.model_dump(mode="json"))
-        return
-    _overview(found)
+    from penstock.bundle.verify import verify_bundle
+
+    with step(f"verifying {bundle}") as progress:
+        found = verify_bundle(bundle, keep=True, progress=progress)
+    with found:
+        forest = _forest(found)
+        if json:
+            shown = {"path": str(bundle), "digest": found.digest, "forest": forest}
+            print_json(shown | found.manifest.model_dump(mode="json"))
+            return
+        _overview(found, forest)
 
 
 @app.command("verify", epilog="Example: penstock bundle verify repository/delay/3")
@@ -231,7 +239,37 @@ def _verified(bundle: Path) -> VerifiedBundle:
         return verify_bundle(bundle, progress=progress)
 
 
-def _overview(bundle: VerifiedBundle) -> None:
+def _forest(bundle: VerifiedBundle) -> dict[str, Any] | None:
+    """What the model's trees are and what would run them here; None where it has none. `problem` stands alone
+    where it would not load.
+    """
+    from dataclasses import asdict
+
+    from penstock.errors import ModelError
+    from penstock.models import forest_facts, load_executor
+
+    model = bundle.manifest.model
+    file = bundle.files[model.file]
+    try:
+        facts = forest_facts(model.kind, file.read, model.options)
+        if facts is None:
+            return None
+        executor = load_executor(model.kind, file.path, model.options)
+    except ModelError as error:
+        return {"problem": str(error)}
+    names = [name for name, _, _ in executor.outputs]
+    return asdict(facts) | {"executor": executor.description, "contributions": CONTRIBUTIONS in names}
+
+
+def _forest_lines(forest: dict[str, Any] | None) -> dict[str, str]:
+    if forest is None:
+        return {}
+    if "problem" in forest:
+        return {"forest": f"cannot be served here: {forest['problem']}"}
+    return model_facts(forest["executor"], forest, forest["contributions"])
+
+
+def _overview(bundle: VerifiedBundle, forest: dict[str, Any] | None) -> None:
     manifest = bundle.manifest
     lineage = manifest.lineage
     facts: dict[str, Any] = {
@@ -239,6 +277,7 @@ def _overview(bundle: VerifiedBundle) -> None:
         "digest": bundle.digest,
         "created": manifest.created,
         "model": f"{manifest.model.kind}, {manifest.model.file}",
+        **_forest_lines(forest),
         "options": _pairs(manifest.model.options.model_dump(mode="json")),
         "rows": f"at most {manifest.max_rows} in a request"
         if manifest.max_rows
@@ -253,10 +292,7 @@ def _overview(bundle: VerifiedBundle) -> None:
         "built with": _pairs({"python": lineage.environment.python} | lineage.environment.packages),
         **{key: str(value) for key, value in lineage.extra.items()},
     }
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        if value:
-            typer.echo(f"{key.ljust(width)}  {value}")
+    print_facts(facts)
     tensors: list[Sequence[str]] = []
     for direction, group in (("input", manifest.inputs), ("output", manifest.outputs)):
         tensors += [(direction, t.name, t.datatype, str(list(t.shape))) for t in group]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli import options
-from penstock.cli.output import print_json, print_table
+from penstock.cli.model_facts import model_facts
+from penstock.cli.output import print_facts, print_json, print_table
 from penstock.errors import (
     NOT_FOUND,
     UNAVAILABLE,
@@ -18,13 +19,18 @@ from penstock.errors import (
     PenstockError,
     StatusError,
 )
+from penstock.schedules import cost, execution
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from penstock.client import Client
 
 LOAD_TIMEOUT_S = 600.0  # a load reads, checks and warms the version before the server answers
+
+# Of a version; the others are durations, and for --json.
+_COUNTED = ("requests", "rows", "executions", "failures", "waiting", "refused", "expired", "cancelled")
 
 Target = Annotated[str, typer.Argument(metavar="MODEL[:VERSION]", help="A model, or one version of it.")]
 
@@ -40,9 +46,18 @@ def models(
     context: typer.Context,
     server: options.Server = options.DEFAULT_SERVER,
     timeout: options.Timeout = 10.0,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Also what runs each one, where its requests run, and why; --json has it always.",
+        ),
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """List every version in a server's repository: its state, its aliases, and which one is the default."""
+    """List every version in a server's repository: its state, its aliases, which one is the default, and
+    where its requests run.
+    """
     if context.invoked_subcommand is not None:
         return
     with options.connected(server, timeout) as client:
@@ -50,8 +65,42 @@ def models(
     if json:
         print_json(rows)
         return
-    columns = ("model", "version", "state", "default", "aliases", "platform", "reason")
-    print_table(columns, [[_text(row[column]) for column in columns] for row in rows])
+    columns = ("model", "version", "state", "default", "aliases", "platform", "requests", "reason")
+    table = [row | {"requests": execution(row["schedule"]) if row["schedule"] else ""} for row in rows]
+    print_table(columns, [[_text(row[column]) for column in columns] for row in table])
+    if details:
+        for row in rows:
+            _print_details(row)
+
+
+@app.command("counters", epilog="Example: penstock models counters delay --server localhost:8001")
+def counters(
+    target: Annotated[
+        str, typer.Argument(metavar="[MODEL[:VERSION]]", help="Without it, all.", show_default=False)
+    ] = "",
+    server: options.Server = options.DEFAULT_SERVER,
+    timeout: options.Timeout = 10.0,
+    json: options.Json = False,
+) -> None:
+    """Show what a server has counted: requests, how many wait for the pool, were refused, expired or were
+    cancelled. --json has all counters.
+    """
+    model, version = options.split_target(target, "MODEL or MODEL:VERSION") if target else ("", "")
+    with options.connected(server, timeout) as client:
+        found = client.counters(model, version)
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (entry["model"], entry["version"], *(f"{entry['counters'][name]:,}" for name in _COUNTED))
+        for entry in found["versions"]
+    ]
+    print_table(("model", "version", *_COUNTED), rows)
+    now = found["server"]
+    typer.echo(
+        f"\nnow: {now['pool_waiting']:,} waiting for the pool, {now['pool_running']:,} running in it; "
+        f"open connections {now['open_connections']:,}, open calls {now['open_streams']:,}"
+    )
 
 
 @app.command("alias", epilog="Example: penstock models alias delay champion=3 --repository repository")
@@ -195,11 +244,20 @@ def _described(client: Client) -> list[dict[str, Any]]:
             "default": default == state.version,
             "aliases": sorted(alias for alias, version in aliases.items() if version == state.version),
             "platform": "",
+            "executor": "",
+            "forest": None,
+            "contributions": False,
+            "schedule": None,
             "reason": state.reason,
         }
         if state.state == "READY":
             try:
                 row["platform"] = client.model_metadata(state.name, state.version).platform
+                said = _parameters(client, state.name, state.version)
+                row["executor"] = said.get("penstock_executor", "")
+                row["contributions"] = "penstock_contributions" in said
+                row["forest"] = loads(said.get("penstock_forest", "null"))
+                row["schedule"] = loads(said.get("penstock_schedule", "null"))
             except StatusError as error:  # it went away since the index was read
                 row["reason"] = row["reason"] or str(error)
         rows.append(row)
@@ -207,17 +265,31 @@ def _described(client: Client) -> list[dict[str, Any]]:
 
 
 def _names(client: Client, model: str) -> tuple[str, dict[str, str]]:
-    """The version that answers a caller who names none, and the aliases; nothing where the server does not
-    say.
-    """
+    """The version that answers a caller who names none, and the aliases; nothing where none is ready."""
+    said = _parameters(client, model)
+    return said.get("penstock_version", ""), loads(said.get("penstock_aliases", "{}"))
+
+
+def _parameters(client: Client, model: str, version: str = "") -> dict[str, str]:
+    """Of its configuration; none where the server does not say."""
     try:
-        parameters = client.model_config(model).get("parameters", {})
+        parameters = client.model_config(model, version).get("parameters", {})
     except StatusError as error:
         if error.status in (NOT_FOUND, UNAVAILABLE, UNIMPLEMENTED):  # nothing of it is ready, or not Penstock
-            return "", {}
+            return {}
         raise
-    said = {name: str(value.get("string_value", "")) for name, value in parameters.items()}
-    return said.get("penstock_version", ""), loads(said.get("penstock_aliases", "{}"))
+    return {name: str(value.get("string_value", "")) for name, value in parameters.items()}
+
+
+def _print_details(row: Mapping[str, Any]) -> None:
+    facts = model_facts(row["executor"], row["forest"], row["contributions"])
+    if row["schedule"]:
+        facts["requests"] = row["schedule"]["reason"]
+        facts["cost"] = cost(row["schedule"])
+    if not any(facts.values()):
+        return
+    typer.echo(f"\n{row['model']}:{row['version']}")
+    print_facts(facts, indent="  ")
 
 
 def _text(value: Any) -> str:

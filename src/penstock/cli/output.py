@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -38,6 +38,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
     for cells in ([column.upper() for column in columns], *lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+    """Names and values on stdout, a line each, aligned; what is empty is left out."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value:
+            print(f"{indent}{name.ljust(width)}  {value}")
 
 
 @contextmanager

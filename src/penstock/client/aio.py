@@ -137,6 +137,16 @@ class AsyncClient:
         """
         return await self._run(self._session.statistics(model, version), timeout)
 
+    async def counters(
+        self, model: str = "", version: str = "", *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """What the server counts that Triton's statistics have no field for: {"server": {...}, "versions":
+        [{"model", "version", "counters": {...}}]}. Of a version, `waiting` for the pool now, and since it was
+        loaded `refused` as its line was full, `expired`, `cancelled`, and more. UNIMPLEMENTED where the
+        server is not Penstock.
+        """
+        return await self._run(self._session.counters(model, version), timeout)
+
     async def index(self, *, ready: bool = False, timeout: float | None = None) -> list[ModelState]:
         """Every version in the server's repository with its state; with `ready`, only those that serve."""
         return await self._run(self._session.index(ready), timeout)

@@ -69,6 +69,7 @@ MODEL_STREAM_INFER = _method("ModelStreamInfer")
 REPOSITORY_INDEX = _method("RepositoryIndex")
 MODEL_LOAD = _method("RepositoryModelLoad")
 MODEL_UNLOAD = _method("RepositoryModelUnload")
+COUNTERS = Method("/penstock.v1.Operations/Counters", _proto.CountersResponse)
 
 
 def _call(method: Method, request: Any) -> Call:
@@ -228,6 +229,11 @@ class Session:
         """Counts and durations of each version asked for."""
         reply = yield _call(MODEL_STATISTICS, _proto.ModelStatisticsRequest(name=model, version=version))
         return [as_dict(entry) for entry in reply.model_stats]
+
+    def counters(self, model: str, version: str) -> Steps[dict[str, Any]]:
+        """What the server counts, and each version asked for."""
+        reply = yield _call(COUNTERS, _proto.CountersRequest(model=model, version=version))
+        return {"server": dict(reply.server), "versions": [as_dict(entry) for entry in reply.versions]}
 
     def index(self, ready: bool) -> Steps[list[ModelState]]:
         """The repository's versions."""

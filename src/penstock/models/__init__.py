@@ -9,19 +9,20 @@ in penstock.bundle.manifest.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.errors import ModelError, NotFoundError
 from penstock.models import forest, forest_scikit_learn, lightgbm, linear, onnx
+from penstock.models.forest_facts import ForestFacts
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
 
 if TYPE_CHECKING:
     from penstock._core import Executor
 
-__all__ = ["MATRIX_KINDS", "PreparedModel", "load_executor", "prepare"]
+__all__ = ["MATRIX_KINDS", "ForestFacts", "PreparedModel", "forest_facts", "load_executor", "prepare"]
 
 # Models of one matrix whose columns have names: what callers send are the columns. An ONNX model has inputs
 # of its own.
@@ -83,6 +84,15 @@ def load_executor(kind: str, path: str, options: ModelOptions) -> Executor:
     ModelError, with the library's words, when it does not load.
     """
     return _KINDS[kind].load(path, options)
+
+
+def forest_facts(kind: str, read: Callable[[], bytes], options: ModelOptions) -> ForestFacts | None:
+    """What a model file that `prepare` made says of its trees; None where it is no forest, and is not read.
+    ModelError where it is damaged.
+    """
+    if kind == lightgbm.KIND:
+        return lightgbm.facts(read(), options)
+    return forest.facts(read()) if kind == forest.KIND else None
 
 
 def _prepare_path(path: Path, options: dict[str, Any]) -> PreparedModel:

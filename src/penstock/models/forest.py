@@ -18,14 +18,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penstock.errors import ModelError, StatusError
 from penstock.models import forest_scikit_learn, forest_xgboost, tensor_file
+from penstock.models.forest_facts import ForestFacts
 from penstock.models.forest_trees import DTYPES, NUMERIC
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
-from penstock.models.tensor_file import FILE, Array, Label
+from penstock.models.tensor_file import FILE, Array
 
 if TYPE_CHECKING:
     from penstock._core import Executor
@@ -43,10 +44,10 @@ class Options(ModelOptions):
     datatype: Literal["FP64", "FP32"] = "FP64"  # of the features
 
 
-class Description(BaseModel):
+class Description(tensor_file.Description):
     """What the file says beside its numbers."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["forest"] = KIND
     format: Annotated[int, Field(ge=1, le=_FORMAT)] = _FORMAT
@@ -56,9 +57,6 @@ class Description(BaseModel):
     scale: float = 1.0  # of the sums, before a sigmoid
     divisor: Annotated[float, Field(gt=0)] = 1.0  # of the sums, before the link
     single_precision: bool  # what comes is rounded to it before it is compared
-    classes: tuple[Label, ...] | None = None  # labels in the order of the outputs, where they are known
-    feature_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    named: bool = True  # False: fitted on a bare matrix, and the names are the library's or x0, x1, ...
 
 
 def recognizes(content: bytes) -> bool:
@@ -119,6 +117,20 @@ def load(path: str, options: ModelOptions) -> Executor:
         raise ModelError(f"{FILE} cannot be served: {error}.") from error
 
 
+def facts(content: bytes) -> ForestFacts:
+    """What the file says of its trees. ModelError where it is malformed."""
+    description, arrays = _read(content, FILE)
+    return ForestFacts(
+        origin=description.origin,
+        objective=description.estimator,
+        link=description.link,
+        trees=len(arrays["splits"]),
+        leaves=int(arrays["splits"].max(initial=0)) + 1,
+        features=len(description.feature_names),
+        outputs=len(arrays["base"]),
+    )
+
+
 def _prepare_xgboost(model: forest_xgboost.Source, source: str, options: dict[str, Any]) -> PreparedModel:
     learner = forest_xgboost.Learner(model, source)
     description = Description(
@@ -136,15 +148,7 @@ def _prepare_xgboost(model: forest_xgboost.Source, source: str, options: dict[st
 
 def _prepared(content: bytes, source: str, options: dict[str, Any], estimator: object) -> PreparedModel:
     description, _ = _read(content, source)
-    return PreparedModel(
-        kind=KIND,
-        file=FILE,
-        content=content,
-        options=Options.of(options, "forest"),
-        feature_names=description.feature_names,
-        named=description.named,
-        estimator=estimator,
-    )
+    return tensor_file.prepared(content, description, Options.of(options, "forest"), estimator)
 
 
 def _read(content: bytes, source: str) -> tuple[Description, dict[str, Array]]:

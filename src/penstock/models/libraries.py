@@ -26,10 +26,14 @@ def lightgbm_library() -> str:
 
 def refusal(library: str, error: StatusError, path: str, file: str) -> ModelError:
     """The error for a model at `path` that did not load, told once and by the name of its `file` in the
-    bundle.
+    bundle. It names the `library` where that refused the model, and not where it was not even asked.
     """
-    reason = str(error).replace(path, file).removeprefix(f"{library} refuses the model '{file}': ")
-    return ModelError(f"{library} cannot load the model: {reason}")
+    reason = str(error).replace(path, file)
+    words = reason.removeprefix(f"{library} refuses the model '{file}': ")
+    if words != reason:
+        return ModelError(f"{library} cannot load the model: {words}")
+    reason = reason.removeprefix(f"'{file}': ")
+    return ModelError(f"{file} cannot be served: {reason}")
 
 
 def _library(package: str, folder: str, pattern: str, what: str) -> str:

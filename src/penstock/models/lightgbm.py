@@ -8,11 +8,13 @@ Python package appends.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
 from penstock.errors import ModelError, StatusError
+from penstock.models.forest_facts import ForestFacts
 from penstock.models.libraries import lightgbm_library, refusal
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
@@ -26,6 +28,7 @@ OUTPUT = "prediction"
 INPUT = "features"  # the executor's name for the matrix
 _MAGIC = b"tree"
 _PANDAS = b"\npandas_categorical:"
+_LEAVES = re.compile(rb"^num_leaves=(\d{1,9})\r?$", re.MULTILINE)  # of each tree
 
 
 class Options(ModelOptions):
@@ -98,6 +101,29 @@ def load(path: str, options: ModelOptions) -> Executor:
         )
     except StatusError as error:
         raise refusal("LightGBM", error, path, FILE) from error
+
+
+def facts(content: bytes, options: ModelOptions) -> ForestFacts:
+    """What the text file says of its trees. ModelError where it is damaged."""
+    assert isinstance(options, Options)
+    header = _header(content, FILE)
+    try:
+        outputs = max(1, int(header.get("num_class", "1")))
+    except ValueError as error:
+        raise ModelError(f"{FILE} is damaged: num_class is {header['num_class']!r}.") from error
+    leaves = [int(found) for found in _LEAVES.findall(content)]
+    first = options.start_iteration * outputs
+    last = first + options.num_iterations * outputs if options.num_iterations > 0 else len(leaves)
+    counted = leaves[first:last]
+    return ForestFacts(
+        origin="LightGBM",
+        objective=header.get("objective", "none"),
+        link="identity" if options.raw_score else "of the objective",
+        trees=len(counted),
+        leaves=max(counted, default=0),
+        features=int(header["max_feature_idx"]) + 1,
+        outputs=outputs,
+    )
 
 
 def _library(options: Options) -> str:

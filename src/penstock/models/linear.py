@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from penstock.errors import ModelError, StatusError
 from penstock.models import tensor_file
 from penstock.models.options import ModelOptions
 from penstock.models.prepared import PreparedModel
-from penstock.models.tensor_file import FILE, Array, Label
+from penstock.models.tensor_file import FILE, Array
 
 if TYPE_CHECKING:
     from penstock._core import Executor
@@ -34,18 +34,12 @@ class Options(ModelOptions):
     datatype: Literal["FP64", "FP32"] = "FP64"  # of the features; the sums are FP64 with either
 
 
-class Description(BaseModel):
+class Description(tensor_file.Description):
     """What the file says beside its numbers."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     kind: Literal["linear"] = KIND
     format: Annotated[int, Field(ge=1, le=_FORMAT)] = _FORMAT
     link: Link
-    estimator: str  # the class that was fitted
-    classes: tuple[Label, ...] | None = None  # labels in the order of the outputs
-    feature_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    named: bool = True  # False: fitted on a bare matrix, and the names are x0, x1, ...
 
     @model_validator(mode="after")
     def _classes_are_of_classifiers(self) -> Self:
@@ -127,15 +121,7 @@ def read(path: str) -> LinearModel:
 
 def _prepared(content: bytes, source: str, options: dict[str, Any], estimator: object) -> PreparedModel:
     description, _, _ = _read(content, source)
-    return PreparedModel(
-        kind=KIND,
-        file=FILE,
-        content=content,
-        options=Options.of(options, "linear"),
-        feature_names=description.feature_names,
-        named=description.named,
-        estimator=estimator,
-    )
+    return tensor_file.prepared(content, description, Options.of(options, "linear"), estimator)
 
 
 def _read(content: bytes, source: str) -> tuple[Description, Array, Array]:

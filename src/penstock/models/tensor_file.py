@@ -10,25 +10,41 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from penstock.errors import ModelError
-from penstock.models.options import describe_validation
+from penstock.models.options import ModelOptions, describe_validation
+from penstock.models.prepared import PreparedModel
 
 FILE = "model.safetensors"
 _ENTRY = "penstock"
 
 Array = np.ndarray[Any, Any]
 Label = str | bool | int | float
-Description = TypeVar("Description", bound=BaseModel)
 
 
-def write(description: BaseModel, tensors: Mapping[str, Array]) -> bytes:
+class Description(BaseModel):
+    """What a file says beside its numbers. Each kind has more of its own."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    kind: str
+    format: int  # checked before what it may change
+    estimator: str  # what was fitted
+    classes: tuple[Label, ...] | None = None  # labels in the order of the outputs, where they are known
+    feature_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    named: bool = True  # False: fitted on a bare matrix, and the names are the library's or x0, x1, ...
+
+
+Form = TypeVar("Form", bound=Description)
+
+
+def write(description: Description, tensors: Mapping[str, Array]) -> bytes:
     """The file's content; the same bytes for the same model. `tensors` are in C's order: safetensors would
     write another one as it lies in memory.
     """
@@ -36,9 +52,7 @@ def write(description: BaseModel, tensors: Mapping[str, Array]) -> bytes:
     return safetensors.numpy.save(dict(tensors), {_ENTRY: document})
 
 
-def read(
-    content: bytes, source: str, form: type[Description], what: str
-) -> tuple[Description, dict[str, Array]]:
+def read(content: bytes, source: str, form: type[Form], what: str) -> tuple[Form, dict[str, Array]]:
     """Description and tensors of a file. ModelError where it is none, or damaged; `what` is the model in a
     message.
     """
@@ -51,6 +65,21 @@ def read(
         raise ModelError(f"{source} is malformed: {describe_validation(error)}.") from error
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy has not
         raise ModelError(f"{source} is no whole safetensors file: {error}.") from error
+
+
+def prepared(
+    content: bytes, description: Description, options: ModelOptions, estimator: object | None
+) -> PreparedModel:
+    """A model whose `content` was read, and says that."""
+    return PreparedModel(
+        kind=description.kind,
+        file=FILE,
+        content=content,
+        options=options,
+        feature_names=description.feature_names,
+        named=description.named,
+        estimator=estimator,
+    )
 
 
 def read_bytes(path: str) -> bytes:

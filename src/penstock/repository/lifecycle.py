@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
+from penstock import schedules
 from penstock.bundle.verify import DEFAULT_LIMITS, Limits
 from penstock.config import ModelSection
 from penstock.errors import UNAVAILABLE, NotFoundError, PenstockError, ServerError, StatusError
-from penstock.log import Event, failing_into
+from penstock.log import Event, Value, failing_into
 from penstock.niceness import yield_to_serving
 from penstock.repository import layout
 from penstock.repository.layout import ModelFolder, VersionFolder
@@ -350,20 +352,7 @@ class Lifecycle:
                 slot.abandon()
                 return
             self._drop(slot.succeed(loaded), None)
-            inputs = len(loaded.core.inputs)
-            self._events.append(
-                Event(
-                    "version_ready",
-                    f"{_label(folder)} ready in {seconds * 1000:.0f} ms ({loaded.description}, "
-                    f"{inputs} input{'s' if inputs != 1 else ''}, digest {loaded.digest[:8]})",
-                    model=folder.model,
-                    version=folder.version,
-                    ms=round(seconds * 1000, 3),
-                    digest=loaded.digest,
-                    executor=loaded.description,
-                    inputs=inputs,
-                )
-            )
+            self._events.append(_ready_event(folder, loaded, seconds))
 
     def _refuse(self, attempt: Attempt, error: BaseException) -> None:
         if not isinstance(error, PenstockError):
@@ -388,6 +377,33 @@ class Lifecycle:
                     still_serving=serving,
                 )
             )
+
+
+def _ready_event(folder: VersionFolder, loaded: Loaded, seconds: float) -> Event:
+    inputs = len(loaded.core.inputs)
+    facts: dict[str, Value] = {"executor": loaded.description, "inputs": inputs}
+    requests = ""
+    if loaded.schedule is not None:
+        schedule = asdict(loaded.schedule)
+        requests = f"; {schedules.described(schedule)}"
+        facts |= {
+            "execution": schedules.execution(schedule),
+            "merges": schedule["merges"],
+            "min_batch_rows": schedule["min_batch_rows"],
+            "fixed_ns": schedule["fixed_ns"],
+            "row_ns": schedule["row_ns"],
+            "reason": schedule["reason"],
+        }
+    return Event(
+        "version_ready",
+        f"{_label(folder)} ready in {seconds * 1000:.0f} ms ({loaded.description}, "
+        f"{inputs} input{'s' if inputs != 1 else ''}, digest {loaded.digest[:8]}{requests})",
+        model=folder.model,
+        version=folder.version,
+        ms=round(seconds * 1000, 3),
+        digest=loaded.digest,
+        **facts,
+    )
 
 
 def _return_memory() -> None:

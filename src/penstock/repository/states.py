@@ -45,8 +45,12 @@ class Loaded(Protocol):
         """What runs the model, for people."""
 
     @property
+    def forest(self) -> Any:
+        """The penstock.models.forest_facts.ForestFacts; None where it is no forest."""
+
+    @property
     def schedule(self) -> Any:
-        """The penstock.bundle.cost.Schedule; None where it is not to serve."""
+        """The penstock.bundle.schedule.Schedule; None where it is not to serve."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,19 @@ class RepositoryView:
             raise unknown_model(name)
         return found
 
+    def ready(self, name: str = "", version: str = "") -> list[tuple[str, str, Loaded]]:
+        """Model, version and what serves it: of one version, of a model's ready ones, or of all. Raises what
+        resolve() and model() raise.
+        """
+        if version:
+            return [(name, *self.resolve(name, version))]
+        return [
+            (model.name, number, seen.loaded)
+            for model in ([self.model(name)] if name else self.models.values())
+            for number, seen in model.versions.items()
+            if seen.loaded is not None
+        ]
+
     def resolve(self, name: str, version: str) -> tuple[str, Loaded]:
         """The version that "" (the model's choice), an alias or a version names, and what serves it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 import penstock
 from penstock import _proto, contributions
 from penstock.repository.states import Loaded
-from penstock.repository.view import ModelView, RepositoryView
+from penstock.repository.view import RepositoryView
 from penstock.rpc.dispatch import Method
 
 SERVICE = "inference.GRPCInferenceService"
@@ -79,8 +79,9 @@ class ModelInformation:
         )
 
     def model_config(self, request: Any) -> Message:
-        """The model in Triton's terms, for its clients; the version, the aliases and, of a model that gives
-        contributions, what they are of in its parameters.
+        """The model in Triton's terms, for its clients. Its parameters have the version, the aliases, what
+        runs the model and how its requests are scheduled; of a forest, what it is; of a model that gives
+        contributions, what they are of.
 
         Where every tensor has rows as its first dimension, max_batch_size is the most rows of one request and
         `dims` leave the rows out, so that [max_batch_size] + dims is always a shape of the metadata. A column
@@ -113,6 +114,9 @@ class ModelInformation:
         )
         config.parameters["penstock_version"].string_value = version
         config.parameters["penstock_digest"].string_value = loaded.digest
+        config.parameters["penstock_executor"].string_value = loaded.description
+        if loaded.forest is not None:
+            config.parameters["penstock_forest"].string_value = json.dumps(asdict(loaded.forest))
         if any(name == contributions.OUTPUT for name, _, _ in loaded.core.optional_outputs):
             names = json.dumps(loaded.matrix_columns, ensure_ascii=False)
             config.parameters["penstock_contributions"].string_value = names
@@ -124,14 +128,7 @@ class ModelInformation:
 
     def model_statistics(self, request: Any) -> Message:
         """Counters since load: of one version, of a model's ready versions, or of all."""
-        view = self._view()
-        if not request.name:
-            chosen = _ready(view.models.values())
-        elif not request.version:
-            chosen = _ready([view.model(request.name)])
-        else:
-            version, loaded = view.resolve(request.name, request.version)
-            chosen = [(request.name, version, loaded)]
+        chosen = self._view().ready(request.name, request.version)
         return _message(_proto.ModelStatisticsResponse, model_stats=[_statistics(*one) for one in chosen])
 
     def _most_rows(self, loaded: Loaded) -> int:
@@ -146,15 +143,6 @@ class ModelInformation:
 def _message(kind: Any, **fields: Any) -> Message:
     made: Message = kind(**fields)
     return made
-
-
-def _ready(models: Iterable[ModelView]) -> list[tuple[str, str, Loaded]]:
-    return [
-        (model.name, version, seen.loaded)
-        for model in models
-        for version, seen in model.versions.items()
-        if seen.loaded is not None
-    ]
 
 
 def _platform(loaded: Loaded) -> tuple[str, str]:
@@ -177,7 +165,8 @@ def _statistics(model: str, version: str, loaded: Loaded) -> Message:
     """In Triton's sense: inference_count is rows, execution_count runs of the model, the durations count
     requests: of those that share a run, each has all of it. `queue` is the wait from a request's arrival to
     its turn, on the loop or in the pool. `batch_stats` count runs, by a power of two that their rows do not
-    exceed. Of `response_stats`, the key of a model that answers once is "0".
+    exceed. Of `response_stats`, the key of a model that answers once is "0". What Triton has no field for is
+    in penstock.v1.Operations.
     """
     total = loaded.core.counters()
     answered = total["requests"]

@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -20,20 +21,29 @@
 
 namespace penstock::loadgen::testing {
 
+// A socket that listens on a port of its own.
+struct Loopback {
+  Fd socket;
+  std::string port;
+};
+
+inline Loopback listen_on_loopback() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), 64) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    throw std::runtime_error("cannot listen");
+  return {std::move(socket), std::to_string(ntohs(address.sin_port))};
+}
+
 class TcpPeer {
  public:
   explicit TcpPeer(std::function<void(Peer&, const Asked&)> on_request, Peer::Settings settings = {})
       : on_request_(std::move(on_request)), settings_(std::move(settings)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    listener_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-        ::listen(listener_.get(), 64) != 0 ||
-        ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
-      throw std::runtime_error("cannot listen");
-    port_ = std::to_string(ntohs(address.sin_port));
     stop_ = Fd(::eventfd(0, EFD_CLOEXEC));
     thread_ = std::thread([this] { serve(); });
   }
@@ -44,7 +54,7 @@ class TcpPeer {
   TcpPeer(const TcpPeer&) = delete;
   TcpPeer& operator=(const TcpPeer&) = delete;
 
-  const std::string& port() const noexcept { return port_; }
+  const std::string& port() const noexcept { return listener_.port; }
   // Closes every connection as it next says something.
   void hang_up() { hangs_up_ = true; }
 
@@ -57,7 +67,7 @@ class TcpPeer {
   void serve() {
     std::vector<Client> clients;
     for (;;) {
-      std::vector<pollfd> waiting{{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+      std::vector<pollfd> waiting{{stop_.get(), POLLIN, 0}, {listener_.socket.get(), POLLIN, 0}};
       for (const Client& client : clients) waiting.push_back({client.socket.get(), POLLIN, 0});
       ::poll(waiting.data(), waiting.size(), -1);
       if (waiting[0].revents != 0) return;
@@ -65,7 +75,7 @@ class TcpPeer {
         if (waiting[i + 2].revents != 0 && !answer(clients[i]))
           clients.erase(clients.begin() + static_cast<std::ptrdiff_t>(i));
       if (waiting[1].revents != 0) {
-        clients.push_back({Fd(::accept(listener_.get(), nullptr, nullptr)),
+        clients.push_back({Fd(::accept(listener_.socket.get(), nullptr, nullptr)),
                            std::make_unique<Peer>(on_request_, settings_)});
         send(clients.back());
       }
@@ -91,9 +101,8 @@ class TcpPeer {
   std::function<void(Peer&, const Asked&)> on_request_;
   Peer::Settings settings_;
   std::atomic<bool> hangs_up_{false};
-  Fd listener_;
+  const Loopback listener_ = listen_on_loopback();
   Fd stop_;
-  std::string port_;
   std::thread thread_;
 };
 

@@ -36,14 +36,35 @@ Plan plan_for(const TcpPeer& peer) {
 
 void echo(Peer& peer, const Asked& asked) { peer.answer(asked.stream, {.body = asked.body}); }
 
+// Takes 2 ms for each request, one after the other.
+void echo_slowly(Peer& peer, const Asked& asked) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  echo(peer, asked);
+}
+
+OpenLoop evenly(double rate) { return {.rate = rate, .arrivals = Arrivals::kEven}; }
+
 void finish(Run& run) {
   REQUIRE(run.start().is_ok());
   REQUIRE(run.wait(30'000 * kMs));
   REQUIRE(run.status().is_ok());
 }
 
-std::map<Failure, std::uint64_t> failures(const Run& run) {
-  std::map<Failure, std::uint64_t> out;
+// Starts it, and after so long does what ends it, or some of it.
+template <typename Event>
+void disturb(Run& run, std::int64_t after_ns, Event&& event) {
+  REQUIRE(run.start().is_ok());
+  CHECK_FALSE(run.wait(after_ns));
+  event();
+  REQUIRE(run.wait(10'000 * kMs));
+}
+
+std::uint64_t good(const Run& run) { return run.outcome().latency().count(); }
+
+using Counts = std::map<Failure, std::uint64_t>;
+
+Counts failures(const Run& run) {
+  Counts out;
   for (const FailureCount& each : run.outcome().failures()) out[each.failure] += each.count;
   return out;
 }
@@ -60,7 +81,7 @@ TEST_CASE(
   for (const unsigned threads : {1U, 3U}) {
     asked = 0;
     Plan plan = plan_for(peer);
-    plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    plan.open = evenly(1000);
     plan.threads = threads;
     plan.warmup_ns = 100 * kMs;
     plan.trace = true;
@@ -69,10 +90,10 @@ TEST_CASE(
     CHECK(asked == 300);
     CHECK(run.sent() == 300);
     CHECK(run.answered() == 300);
-    CHECK(run.requests() == 200);
-    CHECK(run.measured_ns() == 200 * kMs);
+    CHECK(run.totals().requests == 200);
+    CHECK(run.totals().measured_ns == 200 * kMs);
     CHECK(failures(run).empty());
-    CHECK(run.outcome().latency().count() == 200);
+    CHECK(good(run) == 200);
     CHECK(run.outcome().late().count() == 200);
     CHECK(run.outcome().trace().size() == 200);
     std::uint64_t answered = 0;
@@ -107,9 +128,9 @@ TEST_CASE("a closed loop has all of its streams under way, and no more") {
   Run run(plan);
   finish(run);
   CHECK(most == 4);
-  CHECK(run.requests() > 200);
-  const std::uint64_t answered = run.outcome().latency().count();
-  CHECK(answered + 4 >= run.requests());  // fewer than four may be held for good
+  CHECK(run.totals().requests > 200);
+  const std::uint64_t answered = good(run);
+  CHECK(answered + 4 >= run.totals().requests);  // fewer than four may be held for good
   CHECK(run.outcome().late().count() == 0);
 }
 
@@ -120,11 +141,11 @@ TEST_CASE("a stall shows in every request that was due in it") {
     echo(to, asked);
   });
   Plan plan = plan_for(peer);
-  plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+  plan.open = evenly(500);
   plan.duration_ns = 1000 * kMs;
   Run run(plan);
   finish(run);
-  CHECK(run.outcome().latency().count() == 500);
+  CHECK(good(run) == 500);
   CHECK(run.outcome().latency().max() >= 300 * kMs);
   std::uint64_t slow = 0;
   run.outcome().latency().for_each(
@@ -141,16 +162,16 @@ TEST_CASE("each failure is counted by its kind") {
   });
   Plan plan = plan_for(peer);
   plan.bodies.push_back({framed("never"), {}});
-  plan.open = OpenLoop{.rate = 400, .arrivals = Arrivals::kEven};
+  plan.open = evenly(400);
   plan.duration_ns = 100 * kMs;
   plan.patience_ns = 200 * kMs;
   Run run(plan);
   finish(run);
-  CHECK(run.requests() == 40);
-  CHECK(failures(run) == std::map<Failure, std::uint64_t>{{Failure::kGrpcStatus, 10},
-                                                          {Failure::kOtherAnswer, 10},
-                                                          {Failure::kHttpStatus, 10},
-                                                          {Failure::kUnanswered, 10}});
+  CHECK(run.totals().requests == 40);
+  CHECK(failures(run) == Counts{{Failure::kGrpcStatus, 10},
+                                {Failure::kOtherAnswer, 10},
+                                {Failure::kHttpStatus, 10},
+                                {Failure::kUnanswered, 10}});
   for (const FailureCount& each : run.outcome().failures()) {
     if (each.failure == Failure::kGrpcStatus) CHECK((each.code == 8 && each.example == "full"));
     if (each.failure == Failure::kHttpStatus) CHECK(each.code == 503);
@@ -158,23 +179,20 @@ TEST_CASE("each failure is counted by its kind") {
 }
 
 TEST_CASE("answers after the deadline failed, and requests above the limit are not sent") {
-  TcpPeer slow([](Peer& to, const Asked& asked) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    echo(to, asked);
-  });
+  TcpPeer slow(echo_slowly);
   Plan plan = plan_for(slow);
-  plan.open = OpenLoop{.rate = 200, .arrivals = Arrivals::kEven};
+  plan.open = evenly(200);
   plan.deadline_ns = 1 * kMs;
   Run late(plan);
   finish(late);
-  CHECK(failures(late) == std::map<Failure, std::uint64_t>{{Failure::kTooLate, 40}});
+  CHECK(failures(late) == Counts{{Failure::kTooLate, 40}});
   plan.deadline_ns = 0;
   plan.open->rate = 20'000;
   plan.most_under_way = 10;
   Run crowded(plan);
   finish(crowded);
   CHECK(failures(crowded).at(Failure::kTooMany) > 1000);
-  CHECK(crowded.outcome().latency().count() + failures(crowded).at(Failure::kTooMany) == crowded.requests());
+  CHECK(good(crowded) + failures(crowded).at(Failure::kTooMany) == crowded.totals().requests);
 }
 
 TEST_CASE("a run ends early when it is stopped, and what was under way is waited for") {
@@ -185,14 +203,11 @@ TEST_CASE("a run ends early when it is stopped, and what was under way is waited
     plan.duration_ns = 0;
     plan.threads = 2;
     Run run(plan);
-    REQUIRE(run.start().is_ok());
-    CHECK_FALSE(run.wait(200 * kMs));
-    run.stop();
-    REQUIRE(run.wait(5'000 * kMs));
-    CHECK(run.measured_ns() > 50 * kMs);
-    CHECK(run.measured_ns() < 3'000 * kMs);
-    CHECK(run.requests() > 10);
-    CHECK(run.outcome().latency().count() == run.requests());
+    disturb(run, 200 * kMs, [&] { run.stop(); });
+    CHECK(run.totals().measured_ns > 50 * kMs);
+    CHECK(run.totals().measured_ns < 3'000 * kMs);
+    CHECK(run.totals().requests > 10);
+    CHECK(good(run) == run.totals().requests);
     CHECK(run.wait(0));
   }
 }
@@ -201,20 +216,17 @@ TEST_CASE("a server that hangs up on whatever is said leaves failures, and is no
   for (const bool open : {true, false}) {
     TcpPeer peer(echo);
     Plan plan = plan_for(peer);
-    if (open) plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+    if (open) plan.open = evenly(500);
     plan.duration_ns = 400 * kMs;
     Run run(plan);
-    REQUIRE(run.start().is_ok());
-    CHECK_FALSE(run.wait(150 * kMs));
-    peer.hang_up();
-    REQUIRE(run.wait(10'000 * kMs));
-    CHECK(run.outcome().latency().count() > 0);
+    disturb(run, 150 * kMs, [&] { peer.hang_up(); });
+    CHECK(good(run) > 0);
     const auto found = failures(run);
     CHECK(found.size() == 1);
     CHECK_FALSE(run.outcome().failures()[0].example.empty());
     CHECK(found.at(Failure::kClosed) > 0);
-    CHECK(run.outcome().latency().count() + found.at(Failure::kClosed) == run.requests());
-    CHECK(run.reconnects() <= 3);  // one each, at once
+    CHECK(good(run) + found.at(Failure::kClosed) == run.totals().requests);
+    CHECK(run.totals().reconnects <= 3);  // one each, at once
   }
 }
 
@@ -227,17 +239,17 @@ TEST_CASE("a connection that the server closes after a while is opened again, an
     });
     Plan plan = plan_for(peer);
     plan.connections = 1;
-    if (open) plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    if (open) plan.open = evenly(1000);
     plan.duration_ns = 300 * kMs;
     Run run(plan);
     finish(run);
-    CHECK(run.reconnects() >= 4);
-    CHECK(run.requests() >= 250);
+    CHECK(run.totals().reconnects >= 4);
+    CHECK(run.totals().requests >= 250);
     const auto found = failures(run);
-    CHECK(run.outcome().latency().count() > run.requests() / 2);
+    CHECK(good(run) > run.totals().requests / 2);
     for (const auto& [failure, count] : found) {
       CHECK(failure == Failure::kClosed);
-      CHECK(run.outcome().latency().count() + count == run.requests());
+      CHECK(good(run) + count == run.totals().requests);
     }
   }
 }
@@ -251,27 +263,27 @@ TEST_CASE("a server that says GOAWAY answers what it has taken, and the rest goe
       echo(to, each);
     });
     Plan plan = plan_for(peer);
-    if (open) plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+    if (open) plan.open = evenly(1000);
     plan.closed.streams = 4;
     plan.duration_ns = 300 * kMs;
     Run run(plan);
     finish(run);
     CHECK(failures(run).empty());
-    CHECK(run.reconnects() >= 4);
-    CHECK(run.resent() >= 4);
-    CHECK(run.requests() >= 250);
-    CHECK(run.outcome().latency().count() == run.requests());
+    CHECK(run.totals().reconnects >= 4);
+    CHECK(run.totals().resent >= 4);
+    CHECK(run.totals().requests >= 250);
+    CHECK(good(run) == run.totals().requests);
   }
 }
 
 TEST_CASE("a request that is refused twice has failed") {
   TcpPeer peer([](Peer& to, const Asked& asked) { to.reset(asked.stream, NGHTTP2_REFUSED_STREAM); });
   Plan plan = plan_for(peer);
-  plan.open = OpenLoop{.rate = 200, .arrivals = Arrivals::kEven};
+  plan.open = evenly(200);
   Run run(plan);
   finish(run);
-  CHECK(run.requests() == 40);
-  CHECK(run.resent() == 40);
+  CHECK(run.totals().requests == 40);
+  CHECK(run.totals().resent == 40);
   REQUIRE(run.outcome().failures().size() == 1);
   CHECK(run.outcome().failures()[0].failure == Failure::kStreamError);
   CHECK(run.outcome().failures()[0].code == NGHTTP2_REFUSED_STREAM);
@@ -282,17 +294,14 @@ TEST_CASE("a server that goes for good ends no run early, and says why") {
   for (const bool open : {true, false}) {
     auto peer = std::make_unique<TcpPeer>(echo);
     Plan plan = plan_for(*peer);
-    if (open) plan.open = OpenLoop{.rate = 500, .arrivals = Arrivals::kEven};
+    if (open) plan.open = evenly(500);
     plan.duration_ns = 400 * kMs;
     Run run(plan);
-    REQUIRE(run.start().is_ok());
-    CHECK_FALSE(run.wait(150 * kMs));
-    peer.reset();
-    REQUIRE(run.wait(10'000 * kMs));
-    CHECK(run.measured_ns() >= 399 * kMs);
-    CHECK(run.outcome().latency().count() > 0);
-    CHECK(run.outcome().latency().count() + failures(run).at(Failure::kClosed) == run.requests());
-    CHECK(run.reconnects() == 0);
+    disturb(run, 150 * kMs, [&] { peer.reset(); });
+    CHECK(run.totals().measured_ns >= 399 * kMs);
+    CHECK(good(run) > 0);
+    CHECK(good(run) + failures(run).at(Failure::kClosed) == run.totals().requests);
+    CHECK(run.totals().reconnects == 0);
   }
 }
 
@@ -308,7 +317,7 @@ TEST_CASE("a request whose deadline passes is cancelled, and makes room for the 
     Plan plan = plan_for(peer);
     plan.connections = 1;
     plan.closed.streams = 2;
-    if (open) plan.open = OpenLoop{.rate = 100, .arrivals = Arrivals::kEven};
+    if (open) plan.open = evenly(100);
     plan.deadline_ns = 20 * kMs;
     plan.duration_ns = 400 * kMs;
     const std::int64_t began = monotonic_ns();
@@ -317,9 +326,9 @@ TEST_CASE("a request whose deadline passes is cancelled, and makes room for the 
     CHECK(monotonic_ns() - began < 2'000 * kMs);  // hung streams are not waited for
     CHECK(failures(run).size() == 1);
     CHECK(failures(run).at(Failure::kTooLate) >= 18);
-    CHECK(run.outcome().latency().count() >= 18);
+    CHECK(good(run) >= 18);
     CHECK(run.outcome().latency().max() < 20 * kMs);
-    CHECK(run.outcome().latency().count() + failures(run).at(Failure::kTooLate) == run.requests());
+    CHECK(good(run) + failures(run).at(Failure::kTooLate) == run.totals().requests);
     CHECK(cancelled >= 15);
   }
 }
@@ -332,7 +341,7 @@ TEST_CASE("a server's codes are counted one by one up to a limit, and its words 
         {.body = "", .grpc_status = std::to_string(1000 + ++number), .grpc_message = std::string(5000, 'm')});
   });
   Plan plan = plan_for(peer);
-  plan.open = OpenLoop{.rate = 1000, .arrivals = Arrivals::kEven};
+  plan.open = evenly(1000);
   Run run(plan);
   finish(run);
   const auto& found = run.outcome().failures();
@@ -343,18 +352,15 @@ TEST_CASE("a server's codes are counted one by one up to a limit, and its words 
 }
 
 TEST_CASE("throughput counts the answers that came in time, and a backlog's later ones do not") {
-  TcpPeer slow([](Peer& to, const Asked& asked) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    echo(to, asked);
-  });
+  TcpPeer slow(echo_slowly);
   Plan plan = plan_for(slow);
-  plan.open = OpenLoop{.rate = 2000, .arrivals = Arrivals::kEven};
+  plan.open = evenly(2000);
   plan.warmup_ns = 100 * kMs;
   Run run(plan);
   finish(run);
-  CHECK(run.outcome().latency().count() == 400);  // all of them, in the end
-  CHECK(run.answered_in_time() > 0);
-  CHECK(run.answered_in_time() <= 101);  // 2 ms each, in 200 ms
+  CHECK(good(run) == 400);  // all of them, in the end
+  CHECK(run.totals().answered_in_time > 0);
+  CHECK(run.totals().answered_in_time <= 101);  // 2 ms each, in 200 ms
 }
 
 TEST_CASE("a closed loop that is never answered says so, also of its warm-up") {
@@ -366,8 +372,8 @@ TEST_CASE("a closed loop that is never answered says so, also of its warm-up") {
   plan.patience_ns = 100 * kMs;
   Run unanswered(plan);
   finish(unanswered);
-  CHECK(unanswered.requests() == 6);
-  CHECK(failures(unanswered) == std::map<Failure, std::uint64_t>{{Failure::kUnanswered, 6}});
+  CHECK(unanswered.totals().requests == 6);
+  CHECK(failures(unanswered) == Counts{{Failure::kUnanswered, 6}});
 }
 
 TEST_CASE("what cannot be reached, or says nothing, is told") {
@@ -382,15 +388,8 @@ TEST_CASE("what cannot be reached, or says nothing, is told") {
   Run no_path(plan);
   CHECK(no_path.start().message() == "/nonexistent/socket: No such file or directory");
 
-  const Fd silent(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  REQUIRE(::bind(silent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(::listen(silent.get(), 8) == 0);
-  REQUIRE(::getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  plan.endpoint = {"127.0.0.1", std::to_string(ntohs(address.sin_port)), ""};
+  const Loopback silent = listen_on_loopback();
+  plan.endpoint = {"127.0.0.1", silent.port, ""};
   plan.patience_ns = 50 * kMs;
   Run mute(plan);
   const Status status = mute.start();

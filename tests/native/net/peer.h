@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <new>
@@ -18,18 +17,13 @@
 #include <utility>
 #include <vector>
 
+#include "http2_end.h"
+
 namespace penstock::net::testing {
 
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-// gRPC's prefix and the message.
-inline std::string framed(std::string_view message, char flag = 0) {
-  std::string bytes(1, flag);
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    bytes += static_cast<char>(static_cast<unsigned char>(message.size() >> shift));
-  }
-  return bytes.append(message);
-}
+using penstock::testing::field;
+using penstock::testing::framed;
+using penstock::testing::Headers;
 
 // The messages in a body; throws when it ends within one.
 inline std::vector<std::string> unframed(std::string_view body) {
@@ -71,29 +65,13 @@ struct PeerOptions {
   std::uint32_t max_frame = 16'384;
 };
 
-class Peer {
+class Peer : public penstock::testing::Http2End<Peer> {
  public:
-  explicit Peer(PeerOptions options = {}) {
-    nghttp2_session_callbacks* callbacks = nullptr;
-    if (nghttp2_session_callbacks_new(&callbacks) != 0) throw std::bad_alloc();
-    const std::unique_ptr<nghttp2_session_callbacks, decltype(&nghttp2_session_callbacks_del)> owner(
-        callbacks, &nghttp2_session_callbacks_del);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-    nghttp2_option* option = nullptr;
-    if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
-    const std::unique_ptr<nghttp2_option, decltype(&nghttp2_option_del)> option_owner(option,
-                                                                                      &nghttp2_option_del);
-    nghttp2_option_set_no_auto_window_update(option, options.opens_windows ? 0 : 1);
-    if (nghttp2_session_client_new2(&session_, callbacks, this, option) != 0) throw std::bad_alloc();
+  explicit Peer(PeerOptions options = {})
+      : Http2End(nghttp2_session_client_new2, windows(options.opens_windows).get()) {
     const nghttp2_settings_entry window{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.window};
     nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &window, 1);
   }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-  ~Peer() { nghttp2_session_del(session_); }
 
   static Headers headers(std::string_view path) {
     return {{":method", "POST"},
@@ -118,11 +96,7 @@ class Peer {
   }
   std::int32_t call_with(const Headers& all, std::string body, bool ends) {
     std::vector<nghttp2_nv> values;
-    for (const auto& [name, value] : all) {
-      values.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                        reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
-                        value.size(), NGHTTP2_NV_FLAG_NONE});
-    }
+    for (const auto& [name, value] : all) values.push_back(field(name, value));
     auto upload = std::make_unique<Upload>();
     upload->bytes = std::move(body);
     upload->ends = ends;
@@ -153,23 +127,6 @@ class Peer {
     nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, id, bytes);
   }
 
-  // All bytes that it has to send now.
-  std::string pull() {
-    std::string bytes;
-    for (;;) {
-      const std::uint8_t* data = nullptr;
-      const ssize_t size = nghttp2_session_mem_send(session_, &data);
-      if (size < 0) throw std::runtime_error(nghttp2_strerror(static_cast<int>(size)));
-      if (size == 0) return bytes;
-      bytes.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
-    }
-  }
-  void push(std::string_view bytes) {
-    const ssize_t taken =
-        nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-    if (taken < 0) throw std::runtime_error(nghttp2_strerror(static_cast<int>(taken)));
-  }
-
   // Drops what closed calls left.
   void forget() {
     std::erase_if(replies_, [](const auto& entry) { return entry.second.closed; });
@@ -196,7 +153,13 @@ class Peer {
     bool ends = false;
   };
 
-  static Peer& self(void* user) { return *static_cast<Peer*>(user); }
+  // Whether what has come is given back to the windows.
+  static std::unique_ptr<nghttp2_option, decltype(&nghttp2_option_del)> windows(bool open) {
+    nghttp2_option* option = nullptr;
+    if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
+    nghttp2_option_set_no_auto_window_update(option, open ? 0 : 1);
+    return {option, &nghttp2_option_del};
+  }
 
   static ssize_t read_body(nghttp2_session*, std::int32_t, std::uint8_t* into, std::size_t room,
                            std::uint32_t* flags, nghttp2_data_source* source, void*) {
@@ -208,44 +171,32 @@ class Peer {
     if (upload.ends && upload.at == upload.bytes.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(part);
   }
-  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
-                       std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
-                       void* user) {
-    self(user).replies_[frame->hd.stream_id].headers.emplace_back(
-        std::string(reinterpret_cast<const char*>(name), name_size),
-        std::string(reinterpret_cast<const char*>(value), value_size));
-    return 0;
+  friend Http2End<Peer>;
+  void on_header(std::int32_t id, std::string_view name, std::string_view value) {
+    replies_[id].headers.emplace_back(name, value);
   }
-  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-    Peer& peer = self(user);
-    if (frame->hd.type == NGHTTP2_GOAWAY) {
-      ++peer.goaway_count_;
-      peer.goaway_last_ = frame->goaway.last_stream_id;
-      peer.goaway_error_ = frame->goaway.error_code;
+  void on_frame(const nghttp2_frame& frame) {
+    if (frame.hd.type == NGHTTP2_GOAWAY) {
+      ++goaway_count_;
+      goaway_last_ = frame.goaway.last_stream_id;
+      goaway_error_ = frame.goaway.error_code;
     }
-    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) ++peer.pings_;
-    if (frame->hd.stream_id == 0) return 0;
-    Reply& reply = peer.replies_[frame->hd.stream_id];
-    if (frame->hd.type == NGHTTP2_HEADERS) ++reply.header_blocks;
-    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+    if (frame.hd.type == NGHTTP2_PING && (frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) ++pings_;
+    if (frame.hd.stream_id == 0) return;
+    Reply& reply = replies_[frame.hd.stream_id];
+    if (frame.hd.type == NGHTTP2_HEADERS) ++reply.header_blocks;
+    if ((frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA) &&
+        (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
       reply.ended = true;
     }
-    return 0;
   }
-  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
-                     std::size_t size, void* user) {
-    self(user).replies_[id].body.append(reinterpret_cast<const char*>(data), size);
-    return 0;
-  }
-  static int on_close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* user) {
-    Reply& reply = self(user).replies_[id];
+  void on_data(std::int32_t id, std::string_view bytes) { replies_[id].body += bytes; }
+  void on_close(std::int32_t id, std::uint32_t error) {
+    Reply& reply = replies_[id];
     reply.closed = true;
     reply.error = error;
-    return 0;
   }
 
-  nghttp2_session* session_ = nullptr;
   std::map<std::int32_t, std::unique_ptr<Upload>> uploads_;
   std::map<std::int32_t, Reply> replies_;
   int goaway_count_ = 0;

@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from small_models import booster
 
-import penstock
-from penstock.bundle.cost import FEWEST, MAX_BATCH_ROWS, NEVER, Cost, measure, schedule_of
-from penstock.bundle.independence import ANY
-from penstock.bundle.loading import Serving, open_bundle
+from penstock.bundle.cost import FEWEST, LIMIT_NS, Cost, measure
 from penstock.bundle.manifest import Input
-from penstock.config import PoolSection, Scheduling
-from penstock.errors import BundleError, StatusError
+from penstock.errors import StatusError
 
-POOL = PoolSection(inline_us=250.0)
-COLUMN = Input(name="x", datatype="FP64", shape=(-1,))
+MS = 1_000_000
 
 
 @dataclass
@@ -27,20 +20,29 @@ class Core:
     fixed_ns: int
     row_ns: int
     most: int = 10**9
-    asked: list[tuple[int, int]] = field(default_factory=list)  # rows, runs
+    shapes: list[tuple[tuple[int, ...], ...]] = field(default_factory=list)
+    runs: int = 0
+    spent_ns: int = 0
 
     def durations(self, batch: dict[str, Any], runs: int) -> Any:
         rows = len(batch["x"])
-        self.asked.append((rows, runs))
+        self.shapes.append(tuple(array.shape for array in batch.values()))
         if rows > self.most:
             raise StatusError(13, "too many rows")
-        return np.full(runs, self.fixed_ns + rows * self.row_ns, np.int64)
+        taken = np.full(runs, self.fixed_ns + rows * self.row_ns, np.int64)
+        self.runs += runs
+        self.spent_ns += int(taken.sum())
+        return taken
 
 
-def measured(core: Core, max_rows: int = 0, shape: tuple[int, ...] = (-1,)) -> Cost:
-    tensor = COLUMN.model_copy(update={"shape": shape})
-    rows = shape[0] if shape[0] > 0 else 3
-    return measure(core, [tensor], {"x": np.arange(float(rows))}, max_rows)  # type: ignore[arg-type]
+def measured(core: Core, max_rows: int = 0, *others: tuple[int, ...], shape: tuple[int, ...] = (-1,)) -> Cost:
+    """Of an input x, and others, with 12 rows of examples."""
+    inputs = [
+        Input(name=name, datatype="FP64", shape=said)
+        for name, said in zip(["x", *"abc"[: len(others)]], [shape, *others], strict=True)
+    ]
+    examples = {tensor.name: np.zeros((12, *tensor.shape[1:])) for tensor in inputs}
+    return measure(core, inputs, examples, max_rows)  # type: ignore[arg-type]
 
 
 def test_the_cost_of_a_run_and_of_a_row_are_told_apart() -> None:
@@ -49,19 +51,48 @@ def test_the_cost_of_a_run_and_of_a_row_are_told_apart() -> None:
     assert [rows for rows, _ in cost.points] == [1, 2, 4, 8, 16, 32, 64]
 
 
-def test_measuring_takes_little_time_and_stops_at_long_runs() -> None:
-    core = Core(0, 2_000_000)
+def test_measuring_a_cheap_model_takes_some_milliseconds() -> None:
+    core = Core(5_000, 1_000)
+    measured(core)
+    assert core.spent_ns < 5 * MS
+    assert core.runs >= 7 * FEWEST
+
+
+@pytest.mark.parametrize("fixed_ns", [0, 6 * MS, 20 * MS, 90 * MS])
+@pytest.mark.parametrize("row_ns", [0, MS, 9 * MS, 60 * MS])
+def test_a_dear_model_is_measured_for_a_limited_time_and_never_at_one_size_alone(
+    fixed_ns: int, row_ns: int
+) -> None:
+    core = Core(fixed_ns, row_ns)
     cost = measured(core)
-    assert [rows for rows, _ in cost.points] == [1, 2, 4]
-    assert all(runs == FEWEST for _, runs in core.asked)
-    assert len(measured(Core(20_000_000, 0)).points) == 1
+    assert len(cost.points) >= 2
+    two_smallest = 2 * fixed_ns + 3 * row_ns
+    assert core.spent_ns <= max(LIMIT_NS, two_smallest)
+
+
+def test_of_the_dearest_models_the_two_smallest_sizes_run_once() -> None:
+    core = Core(0, 1000 * MS)
+    assert measured(core).points == ((1, 1000 * MS), (2, 2000 * MS))
+    assert core.runs == 2
 
 
 def test_no_run_is_larger_than_the_bundle_takes() -> None:
-    assert measured(Core(1000, 10), max_rows=5).points[-1][0] == 4
-    fixed = measured(Core(1000, 10), shape=(6,))
+    assert measured(Core(1000, 10), 5).points[-1][0] == 4
+
+
+def test_a_fixed_number_of_rows_is_the_one_that_is_measured() -> None:
+    core = Core(1000, 10)
+    fixed = measured(core, shape=(6,))
     assert [rows for rows, _ in fixed.points] == [6]
     assert fixed.shared_from is None
+    assert set(core.shapes) == {((6,),)}
+
+
+def test_an_input_without_rows_stays_as_it_is_while_the_others_grow() -> None:
+    core = Core(1000, 10)
+    cost = measured(core, 0, (3, 4))
+    assert [rows for rows, _ in cost.points] == [1, 2, 4, 8, 16, 32, 64]
+    assert {shapes[1] for shapes in core.shapes} == {(3, 4)}
 
 
 def test_a_model_that_fails_for_more_rows_is_measured_up_to_there() -> None:
@@ -78,67 +109,15 @@ def test_sharing_pays_from_where_the_average_answer_comes_no_later() -> None:
     assert forest.shared_from == 32
 
 
-def schedule(cost: Cost, independent: int = ANY, max_rows: int = 0, **said: Any) -> dict[str, Any]:
-    made = schedule_of(
-        cost, Scheduling.model_validate(said), POOL, independent_rows=independent, max_rows=max_rows
-    )
-    return asdict(made)
+@pytest.mark.parametrize("ms", [4, 6, 20, 300])
+def test_the_dearest_models_share_runs_too_where_a_row_more_costs_nothing(ms: int) -> None:
+    assert measured(Core(ms * MS, 0)).shared_from == 2
+    assert measured(Core(0, ms * MS)).shared_from is None
 
 
-def test_requests_that_are_estimated_to_take_long_run_in_the_pool() -> None:
-    assert schedule(Cost(((1, 20_000_000),)))["inline_rows"] == 0
-    assert schedule(measured(Core(5_000, 1_000)))["inline_rows"] == 245
-    assert 10**9 < schedule(measured(Core(5_000, 0)))["inline_rows"] < NEVER
-    assert schedule(measured(Core(5_000, 1_000)), execution="inline")["inline_rows"] == NEVER
-    assert schedule(measured(Core(5_000, 1_000)), execution="pool")["inline_rows"] == 0
-
-
-def test_requests_share_runs_where_it_pays_and_no_bit_depends_on_it() -> None:
-    cheap = measured(Core(10_000, 100))
-    assert schedule(cheap)["merges"]
-    assert not schedule(cheap, independent=0)["merges"]
-    assert schedule(cheap, independent=0, merge=True)["merges"]
-    assert schedule(cheap, independent=64)["max_batch_rows"] == 64
-    assert schedule(cheap, independent=64, max_batch_rows=100)["max_batch_rows"] == 64
-    assert schedule(cheap, independent=0, merge=True, max_batch_rows=100)["max_batch_rows"] == 100
-    assert not schedule(cheap, merge=False)["merges"]
-    assert not schedule(measured(Core(0, 10_000)))["merges"]
-    assert schedule(measured(Core(0, 10_000)), merge=True)["min_batch_rows"] == 2
-
-
-def test_a_batch_is_at_most_what_is_said_or_one_request_may_have() -> None:
-    cheap = measured(Core(10_000, 100))
-    assert schedule(cheap)["max_batch_rows"] == MAX_BATCH_ROWS
-    assert schedule(cheap, max_rows=40)["max_batch_rows"] == 40
-    assert schedule(cheap, max_rows=40, max_batch_rows=100)["max_batch_rows"] == 100
-    assert schedule(cheap, max_wait_us=1.5)["max_wait_ns"] == 1500
-    assert schedule(cheap)["queue_limit"] == POOL.queue_limit
-
-
-def test_what_the_settings_say_wins_over_the_bundle() -> None:
-    bundle = Scheduling(execution="pool", max_batch_rows=8)
-    assert Scheduling(execution="inline").over(bundle) == Scheduling(execution="inline", max_batch_rows=8)
-    assert Scheduling().over(bundle) == bundle
-
-
-def test_a_bundle_says_how_it_is_to_run(tmp_path: Path) -> None:
-    bundle = penstock.build(
-        tmp_path, name="m", version="1", model=booster(), scheduling={"execution": "pool", "max_wait_us": 5}
-    )
-    serving = Serving(PoolSection(), Scheduling(max_batch_rows=7))
-    found = open_bundle(bundle.path, serving=serving).schedule
-    assert found is not None
-    assert (found.inline_rows, found.max_wait_ns, found.max_batch_rows) == (0, 5000, 7)
-    assert open_bundle(bundle.path).schedule is None  # in process nobody shares anything
-    inline = replace(serving, scheduling=Scheduling(execution="inline"))
-    found = open_bundle(bundle.path, serving=inline).schedule
-    assert found is not None
-    assert found.inline_rows == NEVER
-
-
-@pytest.mark.parametrize(
-    "said", [{"execution": "gpu"}, {"merge": "yes"}, {"max_batch_rows": 0}, {"max_wait_us": -1}, {"wait": 1}]
-)
-def test_a_schedule_that_cannot_be_is_refused_with_its_name(said: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=f"scheduling= cannot be used: {next(iter(said))}"):
-        penstock.build(tmp_path, name="m", version="1", model=booster(), scheduling=said)
+def test_the_rows_that_fit_a_time_are_never_without_end() -> None:
+    assert measured(Core(5_000, 1_000)).rows_within(250_000) == 245
+    assert measured(Core(0, 6 * MS)).rows_within(10 * MS) == 1
+    assert measured(Core(0, 6 * MS)).rows_within(5 * MS) == 0
+    assert measured(Core(5_000, 0)).rows_within(250_000) == 245_000  # a row costs a nanosecond at least
+    assert measured(Core(1000, 10, most=1)).rows_within(250_000) == 1  # nothing tells what two would cost

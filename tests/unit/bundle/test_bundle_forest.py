@@ -252,3 +252,11 @@ def test_the_same_model_is_the_same_digest(tmp_path: Path) -> None:
 def test_the_lineage_names_the_librarys_version(tmp_path: Path) -> None:
     packages = penstock.load(build(tmp_path, boosted())).manifest.lineage.environment.packages
     assert xgb.__version__ in (packages.get("xgboost"), packages.get("xgboost-cpu"))
+    assert "scikit-learn" not in packages
+
+
+def test_the_lineage_names_no_library_that_had_no_part(tmp_path: Path) -> None:
+    model = RandomForestRegressor(2, max_depth=2).fit(np.eye(3), [1.0, 2.0, 3.0])
+    made = penstock.build(tmp_path, name="rf", version="1", model=model)
+    packages = penstock.load(made).manifest.lineage.environment.packages
+    assert set(packages) == {"penstock", "numpy", "scikit-learn"}

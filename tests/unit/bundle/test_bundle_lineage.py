@@ -69,13 +69,13 @@ def test_any_change_of_values_names_or_order_changes_the_digest(changed: dict[st
 def test_what_is_not_told_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "somebody")
-    lineage = lineage_of(None, reference=COLUMNS, kind="lightgbm")
+    lineage = lineage_of(None, reference=COLUMNS, library="lightgbm")
     assert lineage.author == "somebody"
     assert lineage.code_revision is None
     assert lineage.training_data is not None
     assert (lineage.training_data.rows, lineage.training_data.digest) == (3, digest_frame(COLUMNS))
     assert set(lineage.environment.packages) == {"penstock", "numpy", "lightgbm"}
-    assert lineage_of(None, reference=None, kind="onnx").training_data is None
+    assert lineage_of(None, reference=None, library="onnx").training_data is None
 
 
 def test_the_code_revision_is_gits_and_says_when_files_differ(
@@ -95,9 +95,9 @@ def test_the_code_revision_is_gits_and_says_when_files_differ(
     git("commit", "-qm", "one")
     git("tag", "v1")
     commit = git("rev-parse", "HEAD")
-    assert lineage_of(None, reference=None, kind="onnx").code_revision == commit
+    assert lineage_of(None, reference=None, library="onnx").code_revision == commit
     Path("file").write_text("2")
-    assert lineage_of(None, reference=None, kind="onnx").code_revision == f"{commit}-dirty"
+    assert lineage_of(None, reference=None, library="onnx").code_revision == f"{commit}-dirty"
 
 
 def test_what_is_told_stands_and_the_rest_goes_to_extra() -> None:
@@ -112,7 +112,7 @@ def test_what_is_told_stands_and_the_rest_goes_to_extra() -> None:
             "extra": {"note": "x"},
         },
         reference=COLUMNS,
-        kind="lightgbm",
+        library="lightgbm",
     )
     assert lineage.training_data is not None
     assert lineage.training_data.rows == 9
@@ -132,9 +132,9 @@ def test_what_is_told_stands_and_the_rest_goes_to_extra() -> None:
 )
 def test_a_lineage_that_cannot_be_written_is_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(BundleError, match=words):
-        lineage_of(given, reference=None, kind="onnx")
+        lineage_of(given, reference=None, library="onnx")
 
 
 def test_extra_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(BundleError, match="lineage: extra is 3; expected a mapping"):
-        lineage_of({"extra": 3}, reference=None, kind="onnx")
+        lineage_of({"extra": 3}, reference=None, library="onnx")

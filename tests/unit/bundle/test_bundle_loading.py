@@ -170,7 +170,7 @@ def test_damaged_examples_are_refused(path: Path, change: Rewrite, words: str) -
 )
 def test_a_damaged_model_is_refused_and_named(path: Path, change: Rewrite) -> None:
     rewrite(path, "model.txt", change)
-    assert refused(path, ModelError).startswith("delay/3: LightGBM cannot load the model")
+    assert refused(path, ModelError).startswith("delay/3: model.txt cannot be served: ")
 
 
 def test_another_model_under_the_same_name_is_refused(path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_server_overrides_options_of_the_model(tmp_path: Path) -> None:
     bundle = penstock.build(tmp_path, name="m", version="1", model=linear(), examples={"x": np.ones((2, 3))})
     open_bundle(bundle.path, overrides={"intra_op_threads": 2, "optimization": "basic"})
     message = refused(bundle.path, ModelError, overrides={"providers": ["tensorrt", "cpu"]})
-    assert message.startswith("m/1: ONNX Runtime cannot load the model")
+    assert message.startswith("m/1: model.onnx cannot be served: provider 'tensorrt' is not in this")
     assert "tensorrt" in message
     loaded = open_bundle(bundle.path, overrides={"providers": ["tensorrt", "cpu"], "fallback": True})
     assert "cpu" in loaded.description

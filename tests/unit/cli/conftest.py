@@ -1,16 +1,9 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cli_program import Run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "client"))
-
-from inference_peer import PeerServer, started
 
 from penstock.cli import main
 
@@ -30,15 +23,3 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         return int(stopped.value.code or 0), out, err
 
     return call
-
-
-@pytest.fixture
-def peer() -> PeerServer:
-    return PeerServer()
-
-
-@pytest.fixture
-def address(peer: PeerServer) -> Iterator[str]:
-    server, port = started(peer, "127.0.0.1:0")
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()

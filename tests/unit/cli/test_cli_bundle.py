@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import lightgbm
+import numpy as np
 import pytest
 from cli_program import Run
 from onnx import TensorProto, helper
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 import penstock
@@ -94,7 +97,41 @@ def test_inspect_as_json_is_the_manifest_with_its_digest(run: Run, bundle: Path)
     assert code == 0
     assert found.pop("digest") == digest(bundle)
     assert found.pop("path") == str(bundle)
+    assert "no complete LightGBM text model" in found.pop("forest")["problem"]
     assert found == json.loads((bundle / "bundle.json").read_bytes())
+
+
+def test_inspect_says_what_a_forest_is_and_what_would_run_it(run: Run, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(400, 3)), random.normal(size=400)
+    settings = {"objective": "regression", "num_leaves": 5, "verbose": -1, "deterministic": True}
+    grown = {
+        "compiled": (lightgbm.train(settings, lightgbm.Dataset(x, y), 12), {"num_iterations": 8}),
+        "library": (lightgbm.train(settings | {"linear_tree": True}, lightgbm.Dataset(x, y), 3), {}),
+        "sklearn": (RandomForestRegressor(4, max_leaf_nodes=6, random_state=0).fit(x, y), {}),
+    }
+    shown, found = {}, {}
+    for name, (model, options) in grown.items():
+        path = penstock.build(
+            tmp_path / "repository", name=name, version="1", model=model, model_options=options
+        ).path
+        shown[name] = [" ".join(line.split()) for line in run("bundle", "inspect", path)[1].splitlines()]
+        found[name] = json.loads(run("bundle", "inspect", path, "--json")[1])["forest"]
+    trees = "forest LightGBM, regression: 8 trees of at most 5 leaves, 3 features, 1 output"
+    assert {trees, "contributions on request"} <= set(shown["compiled"])
+    assert found["compiled"]["executor"].startswith("compiled forest of LightGBM, cpu, ")
+    assert (found["compiled"]["trees"], found["compiled"]["contributions"]) == (8, True)
+    why = "runs on LightGBM C library, cpu: linear trees are not compiled"
+    assert {why, "contributions none"} <= set(shown["library"])
+    assert found["sklearn"]["objective"] == "RandomForestRegressor"
+    assert (found["sklearn"]["link"], found["sklearn"]["leaves"]) == ("identity", 6)
+
+
+def test_inspect_says_why_a_model_cannot_be_served(run: Run, bundle: Path) -> None:
+    code, out, _ = run("bundle", "inspect", bundle)
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("forest")]
+    assert "cannot be served here: model.txt is no complete LightGBM text model" in line
 
 
 def test_verify_accepts_what_the_manifest_says(run: Run, bundle: Path) -> None:

@@ -8,17 +8,41 @@ import pytest
 from cli_program import PROGRAM, Run
 from inference_peer import PeerServer
 
+SCHEDULE = {
+    "fixed_ns": 2000, "row_ns": 500, "inline_rows": 496, "merges": True, "min_batch_rows": 32,
+    "max_batch_rows": 256, "max_wait_ns": 0, "queue_limit": 256,
+    "reason": "on the loops up to 496 rows; runs are shared by 32 to 256 rows",
+}  # fmt: skip
+FOREST = {
+    "origin": "LightGBM", "objective": "binary sigmoid:1", "link": "of the objective", "trees": 500,
+    "leaves": 31, "features": 30, "outputs": 1,
+}  # fmt: skip
 
+
+@pytest.fixture
+def penstock(peer: PeerServer) -> PeerServer:
+    """A peer that says of its model what Penstock says."""
+    peer.parameters = {
+        "penstock_executor": "compiled forest of LightGBM, cpu, avx2 from 25 rows on",
+        "penstock_forest": json.dumps(FOREST),
+        "penstock_schedule": json.dumps(SCHEDULE),
+        "penstock_contributions": '["a", "b"]',
+    }
+    return peer
+
+
+@pytest.mark.usefixtures("penstock")
 def test_models_lists_every_version_with_its_state(run: Run, address: str) -> None:
     code, out, _ = run("models", "--server", address)
     assert code == 0
-    assert [line.split() for line in out.splitlines()] == [
-        ["MODEL", "VERSION", "STATE", "DEFAULT", "ALIASES", "PLATFORM", "REASON"],
-        ["delay", "1", "READY", "yes", "champion,", "good", "one", "test"],
-        ["delay", "0", "UNAVAILABLE", "digest", "of", "model.txt", "differs"],
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "MODEL VERSION STATE DEFAULT ALIASES PLATFORM REQUESTS REASON",
+        "delay 1 READY yes champion, good one test inline up to 496 rows",
+        "delay 0 UNAVAILABLE digest of model.txt differs",
     ]
 
 
+@pytest.mark.usefixtures("penstock")
 def test_models_as_json(run: Run, address: str) -> None:
     code, out, _ = run("models", "--server", address, "--json")
     assert code == 0
@@ -30,10 +54,72 @@ def test_models_as_json(run: Run, address: str) -> None:
         "default": True,
         "aliases": ["champion", "good one"],
         "platform": "test",
+        "executor": "compiled forest of LightGBM, cpu, avx2 from 25 rows on",
+        "forest": FOREST,
+        "contributions": True,
+        "schedule": SCHEDULE,
         "reason": "",
     }
     assert (failed["default"], failed["reason"]) == (False, "digest of model.txt differs")
     assert failed["aliases"] == []
+    assert (failed["executor"], failed["forest"], failed["schedule"]) == ("", None, None)
+
+
+@pytest.mark.usefixtures("penstock")
+def test_the_details_say_what_runs_a_version_and_where_its_requests_run_and_why(
+    run: Run, address: str
+) -> None:
+    code, out, _ = run("models", "--details", "--server", address)
+    assert code == 0
+    table, details = out.split("\n\n")
+    assert table == run("models", "--server", address)[1].rstrip()
+    assert details.splitlines() == [
+        "delay:1",
+        "  runs on        compiled forest of LightGBM, cpu, avx2 from 25 rows on",
+        "  forest         LightGBM, binary sigmoid:1: 500 trees of at most 31 leaves, 30 features, 1 output",
+        "  contributions  on request",
+        "  requests       on the loops up to 496 rows; runs are shared by 32 to 256 rows",
+        "  cost           2 us a run and 0.5 us a row",
+    ]
+
+
+def test_a_server_that_says_nothing_of_schedules_is_listed_too(run: Run, address: str) -> None:
+    code, out, _ = run("models", "--details", "--server", address)
+    assert code == 0
+    assert out.splitlines()[1].split() == ["delay", "1", "READY", "yes", "champion,", "good", "one", "test"]
+    assert len(out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(None, "inline"), (1, "inline up to 1 row"), (0, "pool"), (1234, "1,234 rows")]
+)
+def test_the_list_says_where_requests_run(
+    run: Run, address: str, penstock: PeerServer, rows: int | None, expected: str
+) -> None:
+    penstock.parameters["penstock_schedule"] = json.dumps(SCHEDULE | {"inline_rows": rows})
+    line = run("models", "--server", address)[1].splitlines()[1]
+    assert line.endswith(f" {expected}")
+
+
+def test_counters_show_what_waits_and_what_was_dropped(run: Run, address: str) -> None:
+    code, out, _ = run("models", "counters", "--server", address)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == [
+        "MODEL", "VERSION", "REQUESTS", "ROWS", "EXECUTIONS", "FAILURES", "WAITING", "REFUSED", "EXPIRED",
+        "CANCELLED",
+    ]  # fmt: skip
+    assert lines[1].split() == ["delay", "1", *(f"1,{number:03}" for number in range(8))]
+    assert lines[3] == "now: 3 waiting for the pool, 1 running in it; open connections 2, open calls 1,200"
+    assert run("models", "counters", "other", "--server", address)[1].splitlines()[1] == ""
+
+
+def test_counters_as_json_are_all_that_the_server_counts(run: Run, address: str) -> None:
+    code, out, _ = run("models", "counters", "delay:1", "--server", address, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["server"]["open_streams"] == 1200
+    assert found["versions"][0]["counters"]["waiting"] == 1004
 
 
 def test_load_names_the_version_to_the_server(run: Run, address: str, peer: PeerServer) -> None:

@@ -264,6 +264,14 @@ def test_what_the_server_and_its_models_are_is_told_in_plain_values(client: Bloc
     ]
 
 
+def test_what_is_counted_is_of_the_server_and_of_each_version(client: Blocking) -> None:
+    found = client.counters()
+    assert found["server"]["pool_waiting"] == 3
+    (version,) = found["versions"]
+    assert (version["model"], version["version"], version["counters"]["refused"]) == ("delay", "1", 1005)
+    assert client.counters("other", "1")["versions"] == []
+
+
 def test_the_index_tells_why_a_version_does_not_serve(client: Blocking) -> None:
     ready = ModelState("delay", "1", "READY", "")
     assert client.index(ready=True) == [ready]

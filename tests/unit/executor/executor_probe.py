@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import importlib.util
 import os
 import subprocess
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[3]
 DTYPES = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
@@ -76,21 +74,6 @@ def one_file(package: str, pattern: str) -> Path:
     found = sorted(Path(spec.origin).parent.glob(pattern))
     assert found, f"{package} holds no {pattern}"
     return found[0]
-
-
-def build() -> Path:
-    """Makes the probe, or nothing where it is up to date."""
-    target = ROOT / "build" / "release" / "native" / "libexecutor_probe.so"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / "executor_probe.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["make", "-s", "-C", str(ROOT / "tests" / "native"), "ROOMS=executor", str(target)],
-            capture_output=True,
-            text=True,
-        )
-        assert made.returncode == 0, made.stderr
-    return target
 
 
 def child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -153,10 +153,10 @@ def test_threads_share_a_model_while_contexts_come_and_go(probe: Probe, tmp_path
 
 
 ALONE = """
-import ctypes, os, pathlib, threading, executor_probe, numpy as np
+import ctypes, executor_probe, native_probe, os, pathlib, threading, numpy as np
 count = lambda: len(os.listdir("/proc/self/task"))
 np.ones((4, 4)) @ np.ones((4, 4))
-probe = executor_probe.Probe(executor_probe.build())
+probe = executor_probe.Probe(native_probe.built("executor"))
 before = count()
 model = probe.lightgbm(pathlib.Path({path!r}), engine="library")
 session = model.session()

@@ -261,8 +261,8 @@ def test_an_engine_that_there_is_not_is_refused(probe: Probe, tmp_path: Path) ->
 
 
 NO_LIBRARY = """
-import pathlib, executor_probe, numpy as np
-probe = executor_probe.Probe(executor_probe.build())
+import executor_probe, native_probe, pathlib, numpy as np
+probe = executor_probe.Probe(native_probe.built("executor"))
 model = probe.lightgbm(pathlib.Path({path!r}), library=pathlib.Path("/nonexistent/lib_lightgbm.so"))
 model.run(np.zeros((4, 6)))
 print(model.description)

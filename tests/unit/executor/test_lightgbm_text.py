@@ -213,9 +213,9 @@ def test_the_loader_names_the_file_too(probe: Probe, tmp_path: Path) -> None:
 
 FUZZ = """
 import pathlib, random, re, numpy as np
-import executor_probe, test_lightgbm_text as damage
+import executor_probe, native_probe, test_lightgbm_text as damage
 
-probe = executor_probe.Probe(executor_probe.build())
+probe = executor_probe.Probe(native_probe.built("executor"))
 whole = pathlib.Path({path!r}).read_text()
 target = pathlib.Path({target!r})
 x = np.array([[v] * 6 for v in (np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 39.0, 1e300)])

@@ -243,9 +243,9 @@ def test_a_corrupt_file_is_refused_in_one_line(probe: Probe, tmp_path: Path, dam
 def test_cutting_or_flipping_any_part_of_a_model_never_ends_the_process(tmp_path: Path) -> None:
     path = onnx_models.mlp(tmp_path / "mlp.onnx", (3, 4, 1))
     code = f"""
-import numpy as np, pathlib, executor_probe
+import executor_probe, native_probe, numpy as np, pathlib
 whole = pathlib.Path({str(path)!r}).read_bytes()
-probe = executor_probe.Probe(executor_probe.build())
+probe = executor_probe.Probe(native_probe.built("executor"))
 target = pathlib.Path({str(tmp_path)!r}) / "damaged.onnx"
 rng = np.random.default_rng(5)
 refused = 0
@@ -402,9 +402,9 @@ def test_one_thread_means_no_pool_and_pools_sleep_while_idle(probe: Probe, tmp_p
 
 
 QUIET = """
-import pathlib, executor_probe, numpy as np
+import executor_probe, native_probe, pathlib, numpy as np
 {before}
-probe = executor_probe.Probe(executor_probe.build())
+probe = executor_probe.Probe(native_probe.built("executor"))
 model = probe.onnx(pathlib.Path({path!r}))
 print(model.run(np.ones((1, 32), np.float32))[0].tobytes().hex())
 {after}

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from penstock.errors import ModelError
-from penstock.models.onnx_operators import operators
+from penstock.models.onnx_operators import across_rows, nodes
+
+
+def operators(path: Path) -> set[str]:
+    return {node.operator for node in nodes(path)}
 
 
 def saved(path: Path, functions: bool = False) -> Path:
@@ -58,3 +63,87 @@ def test_a_damaged_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
         (tmp_path / "bad.onnx").write_bytes(bad)
         with pytest.raises(ModelError, match=r"bad\.onnx is no whole ONNX file"):
             operators(tmp_path / "bad.onnx")
+
+
+FIRST, THIRD = (helper.make_tensor("", TensorProto.INT64, [1], [axis]) for axis in (0, 2))
+AXES = {
+    "an attribute": (
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])],
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0])],
+    ),
+    "several": (
+        [helper.make_node("ReduceSum", ["x"], ["y"], axes=[-1, 1])],
+        [helper.make_node("ReduceSum", ["x"], ["y"], axes=[1, 0])],
+    ),
+    "an initializer": (
+        [helper.make_node("ReduceMean", ["x", "last"], ["y"])],
+        [helper.make_node("ReduceMean", ["x", "first"], ["y"])],
+    ),
+    "a constant of integers": (
+        [
+            helper.make_node("Constant", [], ["a"], value_ints=[1]),
+            helper.make_node("ReduceSum", ["x", "a"], ["y"]),
+        ],
+        [
+            helper.make_node("Constant", [], ["a"], value_ints=[0]),
+            helper.make_node("ReduceSum", ["x", "a"], ["y"]),
+        ],
+    ),
+    "a constant tensor": (
+        [
+            helper.make_node("Constant", [], ["a"], value=THIRD),
+            helper.make_node("ReduceSum", ["x", "a"], ["y"]),
+        ],
+        [
+            helper.make_node("Constant", [], ["a"], value=FIRST),
+            helper.make_node("ReduceSum", ["x", "a"], ["y"]),
+        ],
+    ),
+    "none": (
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [helper.make_node("ReduceMean", ["x"], ["y"])],
+    ),
+    "computed ones": (
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [
+            helper.make_node("Identity", ["last"], ["computed"]),
+            helper.make_node("ReduceMean", ["x", "computed"], ["y"]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("where", AXES)
+def test_a_reduction_keeps_to_its_row_where_the_file_says_so(where: str, tmp_path: Path) -> None:
+    kept, crossed = AXES[where]
+    for nodes_of_graph, found in ((kept, set()), (crossed, {crossed[-1].op_type})):
+        graph = helper.make_graph(
+            nodes_of_graph,
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [
+                numpy_helper.from_array(np.array([-1]), "last"),
+                helper.make_tensor("first", TensorProto.INT64, [1], [0]),
+                numpy_helper.from_array(np.zeros((100, 100)), "weights"),
+            ],
+        )
+        onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+        assert across_rows(tmp_path / "m.onnx") == found
+
+
+def test_axes_that_are_a_functions_own_parameter_are_not_known(tmp_path: Path) -> None:
+    reduce = helper.make_node("ReduceMean", ["a"], ["b"])
+    reduce.attribute.append(
+        onnx.AttributeProto(name="axes", ref_attr_name="over", type=onnx.AttributeProto.INTS)
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    function = helper.make_function("local", "Relu", ["a"], ["b"], [reduce], opsets[:1], ["over"])
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"], domain="local", over=[0])],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[function]), tmp_path / "m.onnx")
+    assert across_rows(tmp_path / "m.onnx") == {"ReduceMean"}

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from penstock.bundle.schedule import Schedule
 from penstock.config import ModelSection
 from penstock.errors import BundleError
 from penstock.log import Event
@@ -38,6 +39,7 @@ class Bundle:
     digest: str
     core: Core
     description: str = "a test model"
+    schedule: Schedule | None = None
 
 
 class DiskRepository:
@@ -72,6 +74,7 @@ class Loader:
     loads: list[str] = field(default_factory=list)
     before: Callable[[VersionFolder], None] | None = None  # called as a load begins
     gates: dict[str, threading.Event] = field(default_factory=dict)
+    schedule: Schedule | None = None  # of what it loads
 
     def hold(self, label: str) -> None:
         self.gates[label] = threading.Event()
@@ -91,7 +94,7 @@ class Loader:
             assert gate.wait(WAIT_S)
         if content.startswith("bad"):
             raise BundleError(f"model.bin of {label} is\nbad")
-        return Bundle(SimpleNamespace(), digest, Core(label, content))
+        return Bundle(SimpleNamespace(), digest, Core(label, content), schedule=self.schedule)
 
 
 @dataclass

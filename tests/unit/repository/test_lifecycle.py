@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from disk_world import WAIT_S, World, touch
 
+from penstock.bundle.schedule import Schedule
 from penstock.config import ModelSection
 from penstock.errors import INTERNAL, UNAVAILABLE, BundleError, NotFoundError, ServerError, StatusError
 from penstock.log import Event
@@ -554,6 +555,29 @@ def test_events_carry_what_their_lines_say_as_fields(world: World) -> None:
         "reason": "unloaded on request",
     }
     assert folder.exists()
+
+
+def test_a_version_that_is_ready_says_where_its_requests_run_and_why(world: World) -> None:
+    world.disk.put("delay", "1")
+    world.loader.schedule = Schedule(
+        fixed_ns=2000, row_ns=500, inline_rows=496, merges=True, min_batch_rows=32, max_batch_rows=256,
+        max_wait_ns=0, queue_limit=64,
+        reason="on the loops up to 496 rows; runs are shared by 32 to 256 rows",
+    )  # fmt: skip
+    world.scan()
+    ready = world.event("version_ready")
+    assert ready.endswith(
+        "; on the loops up to 496 rows; runs are shared by 32 to 256 rows; 2 us a run and 0.5 us a row)"
+    )
+    said = {key: ready.fields[key] for key in ("execution", "merges", "min_batch_rows", "fixed_ns", "row_ns")}
+    assert said == {
+        "execution": "inline up to 496 rows",
+        "merges": True,
+        "min_batch_rows": 32,
+        "fixed_ns": 2000,
+        "row_ns": 500,
+    }
+    assert ready.fields["reason"] == world.loader.schedule.reason
 
 
 def test_a_load_reads_the_folder_of_its_model_alone(world: World) -> None:

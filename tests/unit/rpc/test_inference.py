@@ -9,8 +9,9 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from penstock import _proto
-from penstock.bundle.cost import Schedule
+from penstock.bundle.schedule import Schedule
 from penstock.errors import UNAVAILABLE, NotFoundError, StatusError
+from penstock.models import ForestFacts
 from penstock.repository.states import State
 from penstock.repository.view import ModelView, RepositoryView, VersionView
 from penstock.rpc.inference import EXTENSIONS, ModelInformation
@@ -22,7 +23,8 @@ COUNTERS = {
     "decode_ns": 100, "transform_ns": 200, "execute_ns": 300, "encode_ns": 50, "failure_ns": 40,
     "last_unix_ms": 1234567, "cancelled": 3,
 }  # fmt: skip
-SCHEDULE = Schedule(2000, 500, 496, True, 32, 256, 0, 256)
+SCHEDULE = Schedule(2000, 500, 496, True, 32, 256, 0, 256, "on the loops up to 496 rows")
+FOREST = ForestFacts("LightGBM", "binary sigmoid:1", "of the objective", 500, 31, 30, 1)
 RUNS = [(1, 4, 40, 60, 10), (16, 3, 160, 240, 40)]
 
 
@@ -48,6 +50,7 @@ def loaded(core: Core, *, kind: str = "lightgbm", max_rows: int = 0) -> Any:
         digest="ab12",
         description="LightGBM",
         matrix_columns=columns,
+        forest=FOREST if kind == "lightgbm" else None,
         schedule=SCHEDULE,
     )
 
@@ -174,6 +177,14 @@ def test_config_names_what_contributions_are_of_where_there_are_any() -> None:
     assert json.loads(names) == ["carrier", "distance"]
     assert [output.name for output in metadata(info).outputs] == ["prediction"]
     assert "penstock_contributions" not in config(information(model(v1=loaded(Core())))).parameters
+
+
+def test_config_says_what_runs_the_model_and_of_a_forest_what_it_is() -> None:
+    parameters = config(information(model(v1=loaded(Core())))).parameters
+    assert parameters["penstock_executor"].string_value == "LightGBM"
+    told = json.loads(parameters["penstock_forest"].string_value)
+    assert (told["origin"], told["trees"], told["leaves"], told["features"]) == ("LightGBM", 500, 31, 30)
+    assert "penstock_forest" not in config(information(model(v1=loaded(Core(), kind="onnx")))).parameters
 
 
 def test_a_model_without_rows_first_has_no_batch_dimension() -> None:

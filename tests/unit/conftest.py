@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "client"))
-
 from inference_peer import PeerServer, started
 
 
 @pytest.fixture
 def peer() -> PeerServer:
+    """What a client's tests talk to, at `address`."""
     return PeerServer()
 
 
@@ -20,4 +16,5 @@ def peer() -> PeerServer:
 def address(peer: PeerServer) -> Iterator[str]:
     server, port = started(peer, "127.0.0.1:0")
     yield f"127.0.0.1:{port}"
+    peer.ended.set()
     server.stop(None).wait()

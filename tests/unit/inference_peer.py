@@ -45,6 +45,7 @@ class PeerServer:
     metadata_takes_s: float = 0.0
     stream_time_left_s: float | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    parameters: dict[str, str] = field(default_factory=dict)  # of the configuration, beside the usual
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.metadata_requests += 1
@@ -137,12 +138,24 @@ class PeerServer:
         reply.config.parameters["penstock_version"].string_value = self.version
         aliases = f'{{"good one": "{self.version}", "champion": "{self.version}"}}'
         reply.config.parameters["penstock_aliases"].string_value = aliases
+        for name, value in self.parameters.items():
+            reply.config.parameters[name].string_value = value
         return reply
 
     def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
         reply = _proto.ModelStatisticsResponse()
         entry = reply.model_stats.add(name="delay", version=self.version, inference_count=2**40)
         entry.inference_stats.success.count = 3
+        return reply
+
+    def Counters(self, request: Any, context: Any) -> Any:  # noqa: N802
+        reply = _proto.CountersResponse(
+            server={"pool_waiting": 3, "pool_running": 1, "open_connections": 2, "open_streams": 1200}
+        )
+        names = ("requests", "rows", "executions", "failures", "waiting", "refused", "expired", "cancelled")
+        counters = {name: 1000 + number for number, name in enumerate(names)}
+        if request.model in ("", "delay"):
+            reply.versions.add(model="delay", version=self.version, counters=counters)
         return reply
 
     def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -193,8 +206,16 @@ def started(peer: PeerServer, address: str) -> tuple[Any, int]:
         _proto.ModelInferRequest.FromString,
         _proto.ModelStreamInferResponse.SerializeToString,
     )
+    counters = grpc.unary_unary_rpc_method_handler(
+        peer.Counters, _proto.CountersRequest.FromString, _proto.CountersResponse.SerializeToString
+    )
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(SERVICE, handlers),
+            grpc.method_handlers_generic_handler("penstock.v1.Operations", {"Counters": counters}),
+        )
+    )
     port = server.add_insecure_port(address)
     server.start()
     return server, port
