@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/guarded.h"
+#include "base/utf8.h"
 #include "codec/parameters.h"
 #include "codec/wire_reader.h"
 
@@ -15,14 +16,15 @@ namespace {
 // A message of more bytes is not decoded on a loop if the pool may do it: numbers that do not lie aligned are
 // copied, and each string is looked at.
 constexpr std::size_t kDecodeHereBytes = 256 * 1024;
-constexpr std::string_view kNoMemory = "out of memory for this request; send fewer rows at once";
+// A tensor without elements may have any number of rows. Sums of as many as these still fit.
+constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
 
 std::int64_t rows_of(const codec::InferRequest& request) noexcept {
   std::int64_t rows = 0;
   for (const codec::InputTensor& input : request.inputs) {
     if (!input.tensor.shape.empty()) rows = std::max(rows, input.tensor.shape[0]);
   }
-  return rows;
+  return std::min(rows, kMostRows);
 }
 
 bool wants_more(const Admitted& admitted) noexcept {
@@ -40,10 +42,11 @@ std::int64_t rows_before(Lane& lane, std::uint64_t turn, std::int64_t rows) noex
   return lane.turn.rows_before;
 }
 
-// model_name, model_version and parameters alone.
+// model_name, model_version, id and parameters alone. An id that is no UTF-8 is left to who decodes the rest.
 Status decode_names(std::span<const std::byte> message, Arena& arena, codec::InferRequest* request) {
   constexpr std::uint32_t kModelName = codec::wire_tag(1, codec::WireType::kLength);
   constexpr std::uint32_t kModelVersion = codec::wire_tag(2, codec::WireType::kLength);
+  constexpr std::uint32_t kId = codec::wire_tag(3, codec::WireType::kLength);
   constexpr std::uint32_t kParameters = codec::wire_tag(4, codec::WireType::kLength);
   *request = {};
   codec::WireReader reader(message);
@@ -52,6 +55,7 @@ Status decode_names(std::span<const std::byte> message, Arena& arena, codec::Inf
   while (reader.next(&field)) {
     if (field.tag == kModelName) request->model_name = codec::as_text(field.bytes);
     if (field.tag == kModelVersion) request->model_version = codec::as_text(field.bytes);
+    if (field.tag == kId && is_utf8(codec::as_text(field.bytes))) request->id = codec::as_text(field.bytes);
     if (field.tag == kParameters) ++parameters;
   }
   if (reader.failed()) return reader.error("ModelInferRequest");
@@ -85,7 +89,11 @@ Status admit(const Snapshot& snapshot, std::size_t lane, std::uint64_t turn, con
         return Status::ok();
       }
     }
-    PENSTOCK_RETURN_IF_ERROR(codec::decode_infer_request(call.message, arena, &admitted->request));
+    Status status = codec::decode_infer_request(call.message, arena, &admitted->request);
+    if (!status.is_ok()) {
+      if (find().is_ok()) admitted->lane->counters.fail(monotonic_ns() - call.arrived_ns);
+      return status;
+    }
     PENSTOCK_RETURN_IF_ERROR(find());
     const Schedule& schedule = admitted->version->schedule();
     *place = Place::kHere;
@@ -93,7 +101,7 @@ Status admit(const Snapshot& snapshot, std::size_t lane, std::uint64_t turn, con
     // What was measured is a run for the outputs that everybody gets.
     if (schedule.uses_pool() && (admitted->rows > schedule.inline_rows || wants_more(*admitted))) {
       *place = Place::kPool;
-    } else if (schedule.merges &&
+    } else if (schedule.shares_inline(admitted->rows) &&
                rows_before(*admitted->lane, turn, admitted->rows) >= schedule.min_batch_rows) {
       *place = Place::kTurn;
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -14,8 +15,9 @@
 
 namespace penstock::engine {
 
-// What came in: `message` is without gRPC's prefix and must outlive the answer's `id`. Times are monotonic
-// nanoseconds.
+inline constexpr std::string_view kNoMemory = "out of memory for this request; send fewer rows at once";
+
+// What came in: `message` is without gRPC's prefix. Times are monotonic nanoseconds.
 struct InferCall {
   std::span<const std::byte> message;
   std::int64_t arrived_ns = 0;  // when the last byte of it was read
@@ -49,8 +51,8 @@ enum class Place : unsigned char {
 
 // Decodes, picks the version from `snapshot` and lane `lane` of it, and says where the request is to run;
 // `turn` is the number of the loop's turn. Of a message so large that decoding it would hold up a loop, and
-// that the pool is to run, only names and parameters are decoded. Never throws; RESOURCE_EXHAUSTED when
-// memory ran out.
+// that the pool is to run, only names and parameters are decoded. What is refused counts as a failure of the
+// version that it names, if that is known. Never throws; RESOURCE_EXHAUSTED when memory ran out.
 Status admit(const Snapshot& snapshot, std::size_t lane, std::uint64_t turn, const InferCall& call,
              Arena& arena, Admitted* admitted, Place* place) noexcept;
 

@@ -59,6 +59,12 @@ struct Counters {
   Tally last_ns;  // no sum: when the latest request was answered, on the monotonic clock
   std::array<RunTally, kRunSizes> runs;
 
+  // An error is answered, `ns` after the request came.
+  void fail(std::int64_t ns) noexcept {
+    failures.add(1);
+    failure_ns.add(ns);
+  }
+
   // The sums.
   template <typename Visit>
   void each(Visit&& visit) const {

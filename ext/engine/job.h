@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,20 @@ struct Job {
   enum class State : unsigned char { kWaiting, kRunning, kDone };
 
   std::span<const std::byte> message() const noexcept { return std::span(bytes).subspan(skip); }
+  // Once there is an answer. Keeps the id alone, where a stream's failure names it.
+  void drop_message() noexcept {
+    std::vector<std::byte> kept;
+    if (streamed && !status.is_ok()) {
+      try {
+        const auto text = std::as_bytes(std::span(id));
+        kept.assign(text.begin(), text.end());
+      } catch (const std::bad_alloc&) {  // it is told without
+      }
+    }
+    bytes.swap(kept);
+    id = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    skip = 0;
+  }
 
   // Whom the answer is for.
   std::size_t loop = 0;
@@ -39,15 +54,17 @@ struct Job {
   route::Arm arm = route::Arm::kStable;
   std::vector<std::byte> bytes;  // the request's message, behind `skip` bytes of something else
   std::size_t skip = 0;
-  std::int64_t rows = 0;  // about
-  std::size_t level = 0;  // of priority, 0 the most urgent
+  std::size_t charge = 0;  // what its stream is charged with until it is given back
+  std::string_view id;     // of the request, in `bytes`
+  std::int64_t rows = 0;   // about
+  std::size_t level = 0;   // of priority, 0 the most urgent
   std::int64_t arrived_ns = 0;
   std::int64_t deadline_ns = kNoDeadline;
   bool streamed = false;
 
   // The answer. A small one, or one of a shared run, lies in `reply`, another one in `answer` and `arena`.
   Status status;
-  std::string_view id;  // of the request, in `bytes`
+  std::int64_t retry_ns = 0;  // where there was no room: for how long there will not be much
   std::vector<std::byte> reply;
   Arena arena{0};
   InferAnswer answer;  // gives its memory back before the arena goes

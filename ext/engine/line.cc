@@ -25,24 +25,24 @@ void Line::take(Job& job, Jobs& to) noexcept {
   waiting_.store(waiting() - 1, std::memory_order_relaxed);
 }
 
-std::size_t Line::level(const Job& job, std::int64_t now_ns) noexcept {
-  const std::int64_t promotions = std::max<std::int64_t>(now_ns - job.arrived_ns, 0) / kPromoteNs;
-  return promotions >= static_cast<std::int64_t>(job.level)
-             ? 0
-             : job.level - static_cast<std::size_t>(promotions);
+Job& Line::first() noexcept {
+  return std::ranges::find_if(levels_, [](const Jobs& level) { return !level.empty(); })->front();
 }
 
-Job& Line::first(std::int64_t now_ns) noexcept {
-  Job* best = nullptr;
+Job& Line::oldest() noexcept {
+  Job* oldest = nullptr;
   for (Jobs& level : levels_) {
     if (level.empty()) continue;
-    Job& head = level.front();
-    if (best == nullptr || Line::level(head, now_ns) < Line::level(*best, now_ns) ||
-        (Line::level(head, now_ns) == Line::level(*best, now_ns) && head.arrived_ns < best->arrived_ns)) {
-      best = &head;
-    }
+    if (oldest == nullptr || level.front().arrived_ns < oldest->arrived_ns) oldest = &level.front();
   }
-  return *best;
+  return *oldest;
+}
+
+Job* Line::yields_to(std::size_t level) noexcept {
+  for (std::size_t last = kLevels - 1; last > level; --last) {
+    if (!levels_[last].empty()) return &levels_[last].back();
+  }
+  return nullptr;
 }
 
 std::int64_t Line::ripe_ns(const Schedule& schedule) const noexcept {

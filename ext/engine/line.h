@@ -16,11 +16,8 @@ struct Job;
 // Owned by its version, used under the pool's lock; waiting() from any thread.
 class Line {
  public:
-  // Priorities. A request that waits is moved up one level each kPromoteNs, so that none waits for ever
-  // behind more urgent ones.
-  static constexpr std::size_t kLevels = 3;
+  static constexpr std::size_t kLevels = 3;  // of priority, 0 the most urgent
   static constexpr std::size_t kDefaultLevel = 1;
-  static constexpr std::int64_t kPromoteNs = 2'000'000'000;
 
   Line();
   ~Line();
@@ -36,10 +33,13 @@ class Line {
   void push(std::list<Job>& jobs) noexcept;
   // Moves a waiting job to the end of `to`.
   void take(Job& job, std::list<Job>& to) noexcept;
-  // The one that goes first now. Not of an empty line.
-  Job& first(std::int64_t now_ns) noexcept;
-  // The level that it has by now.
-  static std::size_t level(const Job& job, std::int64_t now_ns) noexcept;
+  // The most urgent one, of several the first that came. Not of an empty line.
+  Job& first() noexcept;
+  // The one that has waited longest. Not of an empty line.
+  Job& oldest() noexcept;
+  // The one that gives way when there is no room for one of `level`: of those that are less urgent the least
+  // urgent, of several the last that came. Null: there is none.
+  Job* yields_to(std::size_t level) noexcept;
   // When the line is worth a run: at once where it may not wait, or holds a whole batch; else when the first
   // of its requests has waited for as long as `schedule` lets it, or would not be answered in time after
   // that.
@@ -48,7 +48,8 @@ class Line {
   // How much of the workers' time this version had, on a clock that all lines share: the pool runs the line
   // that had least. One that begins to wait begins where the clock stands.
   std::int64_t served_ns = 0;
-  bool listed = false;  // among those that the pool looks through
+  bool listed = false;   // among those that the pool looks through
+  bool dropped = false;  // the pool holds a share of the version for a worker to let go of
 
  private:
   std::array<std::list<Job>, kLevels> levels_;  // each in the order of arrival

@@ -14,7 +14,6 @@ namespace {
 
 // Raw contents of this size and more go to the socket from where the model put them.
 constexpr std::size_t kBorrowBytes = 4096;
-constexpr std::string_view kNoMemory = "out of memory for this request; send fewer rows at once";
 
 Status expired(const Admitted& admitted, std::string_view when, std::int64_t by_ns) {
   admitted.lane->counters.expired.add(1);
@@ -93,24 +92,15 @@ Status run_alone(const Admitted& admitted, const Bound& bound, std::int64_t ran,
 }
 
 Status counted(const Admitted& admitted, Status status) noexcept {
-  if (!status.is_ok()) {
-    Counters& counters = admitted.lane->counters;
-    counters.failures.add(1);
-    counters.failure_ns.add(monotonic_ns() - admitted.call.arrived_ns);
-  }
+  if (!status.is_ok()) admitted.lane->counters.fail(monotonic_ns() - admitted.call.arrived_ns);
   return status;
-}
-
-void begin(const Admitted& admitted, InferAnswer* answer) noexcept {
-  answer->id = admitted.request.id;
-  answer->hosted = admitted.hosted;
 }
 
 }  // namespace
 
 Status answer(const Admitted& admitted, Arena& arena, InferAnswer* answer) noexcept {
   const auto work = [&]() -> Status {
-    begin(admitted, answer);
+    answer->hosted = admitted.hosted;
     PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, admitted.decoded_ns, "before the model ran"));
     Bound bound;
     PENSTOCK_RETURN_IF_ERROR(admitted.version->bind(admitted.request, arena, &bound));
@@ -178,7 +168,7 @@ class Together {
     std::size_t stay = 0;
     for (const std::size_t member : left_) {
       const Bound& bound = bounds_[member];
-      if (taken == 0 || (rows + bound.rows <= max_rows_ && agree(first, bound))) {
+      if (taken == 0 || (bound.rows <= max_rows_ - rows && agree(first, bound))) {
         rows += bound.rows;
         parts_[taken] = &bound;
         group_[taken++] = member;
@@ -195,7 +185,7 @@ class Together {
   void run_one(std::size_t member) noexcept {
     const Admitted& admitted = members_[member];
     const std::int64_t ran = monotonic_ns();
-    begin(admitted, &answer_);
+    answer_.hosted = admitted.hosted;
     Status status =
         guarded([&] { return run_alone(admitted, bounds_[member], ran, arena_, &answer_); }, kNoMemory);
     if (!status.is_ok()) return fail(member, std::move(status));
@@ -230,7 +220,7 @@ class Together {
   void answer_one(std::size_t member, const Execution& whole, const Bound& bound,
                   std::span<const TensorView> results, std::int64_t ran) noexcept {
     const Admitted& admitted = members_[member];
-    begin(admitted, &answer_);
+    answer_.hosted = admitted.hosted;
     Execution& mine = answer_.execution;
     mine.results.tensors = results;
     mine.rows = bound.rows;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string_view>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -15,13 +14,12 @@
 
 namespace penstock::engine {
 
-// What goes out. The pieces live in the arena or in `execution`, `id` in the message.
+// What goes out. The pieces live in the arena or in `execution`.
 struct InferAnswer {
   // As new, but for the room that it has. Before the arena is reset, and the version let go.
   void clear() noexcept {
     pieces = {};
     bytes = 0;
-    id = {};
     hosted = nullptr;
     execution.clear();
     version.reset();
@@ -34,8 +32,7 @@ struct InferAnswer {
   }
 
   std::span<const codec::Piece> pieces;
-  std::size_t bytes = 0;  // of all pieces
-  std::string_view id;    // the request's, also where the call failed after decoding
+  std::size_t bytes = 0;                                   // of all pieces
   const std::shared_ptr<const Version>* hosted = nullptr;  // in the snapshot, as long as that is kept
   std::shared_ptr<const Version> version;
   Execution execution;  // gives its memory back before the version goes

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -23,6 +24,25 @@ void add(std::atomic<std::int64_t>& count, std::int64_t amount) noexcept {
   count.fetch_add(amount, std::memory_order_relaxed);
 }
 
+// How long `workers` take for what waits: a minute at most.
+std::int64_t drains_in_ns(const Line& line, const Schedule& schedule, std::size_t workers) noexcept {
+  constexpr double kMost = 60e9;
+  const std::int64_t runs = schedule.merges ? 1 + line.rows() / schedule.max_batch_rows : line.waiting();
+  const double ns = static_cast<double>(runs) * static_cast<double>(schedule.fixed_ns) +
+                    static_cast<double>(line.rows()) * static_cast<double>(schedule.row_ns);
+  return static_cast<std::int64_t>(std::min(ns / static_cast<double>(workers), kMost));
+}
+
+// Of a line that is full. Throws std::bad_alloc.
+Status no_room(const Version& version, std::string_view why) {
+  return {Code::kResourceExhausted, "model '" + version.model() + "' version '" + version.version() +
+                                        "' has " + std::to_string(version.line().waiting()) +
+                                        " requests waiting, as many as it may (pool.queue_limit)" +
+                                        std::string(why) +
+                                        ". Try again later, send more rows in one request, or give the "
+                                        "server more threads (pool.threads)"};
+}
+
 }  // namespace
 
 // One thread's work, and what it keeps from run to run.
@@ -35,13 +55,12 @@ class Pool::Worker final : public Receiver {
     Jobs expired;
     while (pool_.take(&batch, &expired)) {
       for (Job& job : expired) refuse_late(job);
-      if (!batch.empty()) {
-        const std::shared_ptr<const Version> version = batch.front().version;
-        const std::int64_t began = monotonic_ns();
-        const std::int64_t estimate = version->schedule().cost_ns(run(*version, batch));
-        pool_.charge(*version, monotonic_ns() - began - estimate);
-      }
-      batch.splice(batch.end(), expired);
+      pool_.deliver(expired);  // they are told before the run, which may take long
+      if (batch.empty()) continue;
+      const std::shared_ptr<const Version> version = batch.front().version;
+      const std::int64_t began = monotonic_ns();
+      const std::int64_t estimate = version->schedule().cost_ns(run(*version, batch));
+      pool_.charge(*version, monotonic_ns() - began - estimate);
       pool_.deliver(batch);
     }
   }
@@ -71,11 +90,11 @@ class Pool::Worker final : public Receiver {
       Lane* lane = nullptr;
       PENSTOCK_RETURN_IF_ERROR(job.version->worker_lane(index_, &lane));
       lane->counters.expired.add(1);
-      lane->counters.failures.add(1);
-      lane->counters.failure_ns.add(now - job.arrived_ns);
+      lane->counters.fail(now - job.arrived_ns);
       return {Code::kDeadlineExceeded, "the deadline passed before the model ran (" +
                                            std::to_string((now - job.deadline_ns) / 1000) + " us ago)"};
     });
+    job.drop_message();
     job.version.reset();
   }
 
@@ -94,8 +113,11 @@ class Pool::Worker final : public Receiver {
     if (!status.is_ok()) {
       for (Job& job : batch) job.status = status;
     }
-    // The last share of a version is not to be let go of on a loop, as freeing a model takes its time.
-    for (Job& job : batch) job.version.reset();
+    // Nor the message nor the last share of a version is to be let go of on a loop: freeing takes its time.
+    for (Job& job : batch) {
+      job.drop_message();
+      job.version.reset();
+    }
     members_.clear();
     jobs_.clear();
     arena_.reset();
@@ -108,11 +130,9 @@ class Pool::Worker final : public Receiver {
     Admitted admitted;
     job.status = admit(version, lane, call, arena_, &admitted);
     if (!job.status.is_ok()) {
-      lane.counters.failures.add(1);
-      lane.counters.failure_ns.add(monotonic_ns() - job.arrived_ns);
+      lane.counters.fail(monotonic_ns() - job.arrived_ns);
       return;
     }
-    job.id = admitted.request.id;
     admitted.hosted = &job.version;
     admitted.arm = job.arm;
     jobs_.reserve(jobs_.size() + 1);
@@ -157,9 +177,10 @@ Pool::~Pool() {
   Jobs left;
   for (const Version* version : listed_) {
     Line& line = version->line();
-    while (!line.empty()) line.take(line.first(0), left);
+    while (!line.empty()) line.take(line.first(), left);
     line.listed = false;
   }
+  for (Job& job : dropped_) job.version->line().dropped = false;
 }
 
 void Pool::stop() noexcept {
@@ -174,18 +195,29 @@ void Pool::stop() noexcept {
 }
 
 Status Pool::push(Jobs& jobs) {
-  const Version& version = *jobs.front().version;
+  Job& job = jobs.front();
+  const Version& version = *job.version;
   const Schedule& schedule = version.schedule();
+  Counters& counters = job.origin->counters;
   Line& line = version.line();
+  Jobs displaced;
   {
     const std::lock_guard lock(mutex_);
-    if (stopped_) return {Code::kUnavailable, "the server is stopping"};
+    if (stopped_) {
+      counters.fail(monotonic_ns() - job.arrived_ns);
+      return {Code::kUnavailable, "the server is stopping"};
+    }
     if (line.waiting() >= schedule.queue_limit) {
-      return {Code::kResourceExhausted, "model '" + version.model() + "' version '" + version.version() +
-                                            "' has " + std::to_string(line.waiting()) +
-                                            " requests waiting, as many as it may (pool.queue_limit). Try "
-                                            "again later, send more rows in one "
-                                            "request, or give the server more threads (pool.threads)"};
+      Job* const last = line.yields_to(job.level);
+      Job& refused = last == nullptr ? job : *last;
+      Status status = no_room(version, last == nullptr ? "" : ", and a more urgent one came");
+      refused.retry_ns = drains_in_ns(line, schedule, threads_.size());
+      counters.refused.add(1);
+      counters.fail(monotonic_ns() - refused.arrived_ns);
+      if (last == nullptr) return status;
+      refused.status = std::move(status);
+      take_out(refused, &displaced);
+      refused.version.reset();  // `job` has another share
     }
     if (!line.listed) {
       listed_.push_back(&version);
@@ -196,31 +228,50 @@ Status Pool::push(Jobs& jobs) {
     add(waiting_, 1);
   }
   pushed_.notify_one();
+  if (!displaced.empty()) {
+    displaced.front().drop_message();
+    deliver_(displaced.front().loop, displaced);
+  }
   return Status::ok();
 }
 
 void Pool::cancel(Job& job, std::int64_t now_ns) noexcept {
+  Jobs gone;  // destroyed without the lock, and so are the bytes
+  std::vector<std::byte> bytes;
   {
     const std::lock_guard lock(mutex_);
     if (job.state != Job::State::kWaiting) return;
     Counters& counters = job.origin->counters;
     if (now_ns >= job.deadline_ns) {
       counters.expired.add(1);
-      counters.failures.add(1);
-      counters.failure_ns.add(now_ns - job.arrived_ns);
+      counters.fail(now_ns - job.arrived_ns);
     } else {
       counters.cancelled.add(1);
     }
-    const Version* version = job.version.get();
-    version->line().take(job, dropped_);
-    job.state = Job::State::kDone;
-    add(waiting_, -1);
-    if (version->line().empty()) {
-      version->line().listed = false;
-      std::erase(listed_, version);
+    const Version& version = *job.version;
+    Line& line = version.line();
+    take_out(job, &gone);
+    if (line.empty()) unlist(version);
+    if (!line.empty() || line.dropped) {
+      job.version.reset();  // others that wait, or one that was dropped, have shares
+    } else {
+      bytes.swap(job.bytes);
+      dropped_.splice(dropped_.end(), gone);
+      line.dropped = true;
     }
   }
-  pushed_.notify_one();
+  if (gone.empty()) pushed_.notify_one();
+}
+
+void Pool::take_out(Job& job, Jobs* to) noexcept {
+  job.version->line().take(job, *to);
+  job.state = Job::State::kDone;
+  add(waiting_, -1);
+}
+
+void Pool::unlist(const Version& version) noexcept {
+  version.line().listed = false;
+  std::erase(listed_, &version);
 }
 
 bool Pool::take(Jobs* batch, Jobs* expired) {
@@ -228,6 +279,7 @@ bool Pool::take(Jobs* batch, Jobs* expired) {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     if (!dropped_.empty()) {
+      for (Job& job : dropped_) job.version->line().dropped = false;
       dropped.splice(dropped.end(), dropped_);
       lock.unlock();
       dropped.clear();
@@ -235,9 +287,10 @@ bool Pool::take(Jobs* batch, Jobs* expired) {
       continue;
     }
     const std::int64_t now = monotonic_ns();
+    const bool by_age = (runs_ + 1) % kOldestEvery == 0;
     std::int64_t look_again = kForEver;
-    if (Line* line = pick(now, &look_again)) {
-      take_from(*line, now, batch, expired);
+    if (Line* line = pick(now, by_age, &look_again)) {
+      take_from(*line, now, by_age, batch, expired);
       // Whoever was woken for what is left may be the one that took this.
       if (!listed_.empty()) pushed_.notify_one();
       return true;
@@ -245,39 +298,38 @@ bool Pool::take(Jobs* batch, Jobs* expired) {
     if (look_again == kForEver) {
       pushed_.wait(lock);
     } else {
-      // The system clock's wait: ThreadSanitizer does not follow the monotonic one (pthread_cond_clockwait).
-      pushed_.wait_until(lock, std::chrono::system_clock::now() + std::chrono::nanoseconds(look_again - now));
+      pushed_.wait_until(lock, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(look_again)));
     }
   }
   return false;
 }
 
-Line* Pool::pick(std::int64_t now_ns, std::int64_t* look_again_ns) noexcept {
+Line* Pool::pick(std::int64_t now_ns, bool by_age, std::int64_t* look_again_ns) noexcept {
+  // What orders the lines, the least first.
+  const auto rank = [by_age](Line& line) {
+    return by_age ? std::pair(std::size_t{0}, line.oldest().arrived_ns)
+                  : std::pair(line.first().level, line.served_ns);
+  };
   Line* best = nullptr;
-  std::size_t best_level = 0;
   for (const Version* version : listed_) {
     Line& line = version->line();
     if (const std::int64_t ripe = line.ripe_ns(version->schedule()); ripe > now_ns) {
       *look_again_ns = std::min(*look_again_ns, ripe);
       continue;
     }
-    const std::size_t level = Line::level(line.first(now_ns), now_ns);
-    if (best == nullptr || level < best_level || (level == best_level && line.served_ns < best->served_ns)) {
-      best = &line;
-      best_level = level;
-    }
+    if (best == nullptr || rank(line) < rank(*best)) best = &line;
   }
   return best;
 }
 
-void Pool::take_from(Line& line, std::int64_t now_ns, Jobs* batch, Jobs* expired) noexcept {
-  const Version* const version = line.first(now_ns).version.get();
-  const Schedule& schedule = version->schedule();
+void Pool::take_from(Line& line, std::int64_t now_ns, bool by_age, Jobs* batch, Jobs* expired) noexcept {
+  const Version& version = *line.first().version;
+  const Schedule& schedule = version.schedule();
   // Those that cannot share a run are left to other workers, and the first does not wait for the last.
   const bool shares = schedule.merges && line.rows() >= schedule.min_batch_rows;
   std::int64_t rows = 0;
   while (!line.empty()) {
-    Job& job = line.first(now_ns);
+    Job& job = by_age && batch->empty() ? line.oldest() : line.first();
     const bool late = now_ns >= job.deadline_ns;
     if (!late && !batch->empty() && (!shares || rows + job.rows > schedule.max_batch_rows)) break;
     line.take(job, late ? *expired : *batch);
@@ -287,13 +339,11 @@ void Pool::take_from(Line& line, std::int64_t now_ns, Jobs* batch, Jobs* expired
     if (!late) rows += job.rows;
   }
   if (!batch->empty()) {
+    ++runs_;
     clock_ns_ = std::max(clock_ns_, line.served_ns);
     line.served_ns += schedule.cost_ns(rows);
   }
-  if (line.empty()) {
-    line.listed = false;
-    std::erase(listed_, version);
-  }
+  if (line.empty()) unlist(version);
 }
 
 void Pool::charge(const Version& version, std::int64_t ns) noexcept {

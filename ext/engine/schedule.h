@@ -1,6 +1,7 @@
 // Schedule: where the requests of a version run, and whether they share runs.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace penstock::engine {
@@ -27,6 +28,13 @@ struct Schedule {
   std::int64_t queue_limit = 256;
 
   bool uses_pool() const noexcept { return inline_rows != INT64_MAX; }
+  // Of a run that requests share on a loop, the most rows.
+  std::int64_t shared_inline_rows() const noexcept { return std::min(inline_rows, max_batch_rows); }
+  // Whether there is such a run for a request of `rows` rows and another one.
+  bool shares_inline(std::int64_t rows) const noexcept {
+    const std::int64_t most = shared_inline_rows();
+    return merges && rows < most && min_batch_rows <= most;
+  }
   std::int64_t cost_ns(std::int64_t rows) const noexcept {
     std::int64_t cost = 0;
     if (__builtin_mul_overflow(rows, row_ns, &cost) || __builtin_add_overflow(cost, fixed_ns, &cost)) {

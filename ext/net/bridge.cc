@@ -18,9 +18,7 @@ bool Bridge::push(BridgedCall call) {
 
 std::optional<BridgedCall> Bridge::take(std::chrono::nanoseconds wait) {
   std::unique_lock lock(mutex_);
-  // The system clock's wait: ThreadSanitizer does not follow the monotonic one (pthread_cond_clockwait).
-  pushed_.wait_until(lock, std::chrono::system_clock::now() + wait,
-                     [this] { return stopped_ || !calls_.empty(); });
+  pushed_.wait_for(lock, wait, [this] { return stopped_ || !calls_.empty(); });
   if (stopped_ || calls_.empty()) return std::nullopt;
   BridgedCall call = std::move(calls_.front());
   calls_.pop_front();

@@ -6,6 +6,7 @@
 
 #include "codec/grpc_message.h"
 #include "codec/infer_response.h"
+#include "codec/wire_reader.h"
 #include "engine/line.h"
 
 namespace penstock::net {
@@ -51,12 +52,8 @@ void Inference::take(Stream& stream, std::span<const std::byte> message, const e
   if (status.is_ok()) {
     // A stream's messages are answered in their order, one at a time.
     if (place == engine::Place::kTurn && !streamed) return gather(stream, admitted);
-    if (place == engine::Place::kPool && shared_.pool != nullptr) {
-      status = hand_over(stream, admitted);
-      if (status.is_ok()) return;
-    } else {
-      status = engine::answer(admitted, arena_, &answer_);
-    }
+    if (place == engine::Place::kPool && shared_.pool != nullptr) return hand_over(stream, admitted);
+    status = engine::answer(admitted, arena_, &answer_);
   }
   if (!status.is_ok()) return send_failure(stream, std::move(status), admitted.request.id);
   gathered_.empty() ? send_answer(stream) : send_copy(stream, answer_);
@@ -77,7 +74,7 @@ void Inference::gather(Stream& stream, const engine::Admitted& admitted) {
   ++stream.waiting;
 }
 
-Status Inference::hand_over(Stream& stream, const engine::Admitted& admitted) {
+void Inference::hand_over(Stream& stream, const engine::Admitted& admitted) {
   engine::Jobs made(1);
   engine::Job& job = made.front();
   job.loop = loop_;
@@ -91,18 +88,19 @@ Status Inference::hand_over(Stream& stream, const engine::Admitted& admitted) {
   job.arrived_ns = admitted.call.arrived_ns;
   job.deadline_ns = engine::deadline_of(admitted);
   job.streamed = admitted.call.streamed;
+  const std::span<const std::byte> id = std::as_bytes(std::span(admitted.request.id));
+  const std::ptrdiff_t id_at = id.empty() ? 0 : id.data() - admitted.call.message.data();
   job.bytes = stream.session->keep(stream, admitted.call.message, &job.skip);
+  job.charge = job.bytes.size();
+  job.id = codec::as_text(job.message().subspan(static_cast<std::size_t>(id_at), id.size()));
   Status status = shared_.pool->push(made);
   if (!status.is_ok()) {
-    stream.session->release(stream, job.bytes.size());
-    admitted.lane->counters.refused.add(1);
-    admitted.lane->counters.failures.add(1);
-    return status;
+    stream.session->release(stream, job.charge);
+    return send_refusal(stream, job, std::move(status));
   }
   stream.job = &job;
   ++stream.waiting;
   if (!job.streamed) stream.session->date(stream, job.deadline_ns);
-  return status;
 }
 
 void Inference::forget(Stream& stream) noexcept {
@@ -114,10 +112,10 @@ void Inference::complete(Stream& stream, engine::Job& job) {
   const Clearing at_end(*this);
   stream.job = nullptr;
   --stream.waiting;
-  stream.session->release(stream, job.bytes.size());
+  stream.session->release(stream, job.charge);
   if (stream.finished) return;
   if (!job.status.is_ok()) {
-    send_failure(stream, std::move(job.status), job.id);
+    send_refusal(stream, job, std::move(job.status));
   } else {
     if (job.answer.pieces.empty()) {
       stream.session->send(stream, Message(std::move(job.reply)));
@@ -149,8 +147,7 @@ void Inference::settle() noexcept {
     if (count == 1) {
       settle_one(*answered_[0], together_[0]);
     } else {
-      const engine::Schedule& schedule = together_[0].version->schedule();
-      engine::answer_together(together_, std::min(schedule.max_batch_rows, schedule.inline_rows), arena_,
+      engine::answer_together(together_, together_[0].version->schedule().shared_inline_rows(), arena_,
                               *this);
     }
     together_.clear();
@@ -206,6 +203,12 @@ void Inference::send_copy(Stream& stream, const engine::InferAnswer& answer) {
     bytes.insert(bytes.end(), piece.bytes.begin(), piece.bytes.end());
   }
   stream.session->send(stream, Message(std::move(bytes)));
+}
+
+// While the job is here, and its id with it.
+void Inference::send_refusal(Stream& stream, const engine::Job& job, Status status) {
+  if (!job.streamed) stream.retry_ns = job.retry_ns;
+  send_failure(stream, std::move(status), job.id);
 }
 
 // In a stream a failure is an answer like others, and the stream goes on.

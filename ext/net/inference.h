@@ -37,12 +37,13 @@ class Inference final : private engine::Receiver {
   struct Clearing;  // of the answer and the arena, at the end of a request
 
   void gather(Stream& stream, const engine::Admitted& admitted);
-  Status hand_over(Stream& stream, const engine::Admitted& admitted);
+  void hand_over(Stream& stream, const engine::Admitted& admitted);
   void settle_one(Stream& stream, const engine::Admitted& admitted);
   void receive(std::size_t index, Status status, engine::InferAnswer& answer) noexcept override;
 
   void send_answer(Stream& stream);
   void send_copy(Stream& stream, const engine::InferAnswer& answer);
+  void send_refusal(Stream& stream, const engine::Job& job, Status status);
   void send_failure(Stream& stream, Status status, std::string_view id);
 
   Shared& shared_;

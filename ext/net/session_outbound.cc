@@ -78,7 +78,12 @@ void Session::finish(Stream& stream, Status status) {
 
 void Session::expire(Stream& stream) {
   if (!stream.headers_sent || stream.queue.empty()) {
-    return finish(stream, {Code::kDeadlineExceeded, "the deadline passed before the call was complete"});
+    return finish(stream, {Code::kDeadlineExceeded,
+                           stream.job == nullptr
+                               ? "the deadline passed before the call was complete"
+                               : "the deadline passed while it waited for the pool, or ran there, " +
+                                     std::to_string((monotonic_ns() - stream.arrived_ns) / 1'000'000) +
+                                     " ms after it came"});
   }
   // Trailers stand behind what is queued, and the peer's window may hold that back for ever.
   stream.finished = true;
@@ -97,9 +102,10 @@ void Session::submit_headers(Stream& stream) {
 }
 
 void Session::submit_status(Stream& stream, std::string_view http_status) {
-  std::array<nghttp2_nv, 5> headers;
+  std::array<nghttp2_nv, 6> headers;
   std::size_t count = 0;
   std::string message;
+  std::string retry_ms;
   if (!http_status.empty()) {
     headers[count++] = constant(":status", http_status);
     headers[count++] = constant("content-type", "application/grpc");
@@ -108,6 +114,10 @@ void Session::submit_status(Stream& stream, std::string_view http_status) {
   if (!stream.status.message().empty()) {
     message = codec::percent_encode(cut(stream.status.message()));
     headers[count++] = copied("grpc-message", message);
+  }
+  if (stream.retry_ns > 0) {  // gRFC A6
+    retry_ms = std::to_string(1 + stream.retry_ns / 1'000'000);
+    headers[count++] = copied("grpc-retry-pushback-ms", retry_ms);
   }
   if (stream.status.code() == Code::kUnimplemented && stream.names_encoding) {
     headers[count++] = constant("grpc-accept-encoding", "identity");

@@ -65,6 +65,7 @@ struct Stream {
   bool deferred = false;  // nghttp2 waits for resume_data
   bool finished = false;  // nothing more will be queued; `status` goes out behind the queue
   Status status;
+  std::int64_t retry_ns = 0;                    // when not 0, the trailers say to try again after that
   std::size_t waiting = 0;                      // messages that were taken and will be answered later
   std::size_t gathered = 0;                     // where it stands among those of its loop's turn, from 1
   engine::Job* job = nullptr;                   // of its that the pool has

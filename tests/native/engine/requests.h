@@ -55,6 +55,7 @@ struct Request {
   std::vector<Tensor> inputs;
   std::vector<std::string> outputs;
   std::int64_t timeout_us = 0;
+  std::string parameters;  // more of them, encoded
 
   std::string encode() const {
     std::string message = field(1, model);
@@ -64,6 +65,7 @@ struct Request {
       const std::string value = varint(2 << 3) + varint(static_cast<std::uint64_t>(timeout_us));
       message += field(4, field(1, "timeout") + field(2, value));
     }
+    message += parameters;
     for (const Tensor& input : inputs) {
       std::string shape;
       for (const std::int64_t size : input.shape) shape += varint(static_cast<std::uint64_t>(size));

@@ -1,120 +1,19 @@
-// Pool and Line: who runs when, together with whom, and who is dropped.
+// Pool and Line: who runs together with whom, and who is dropped.
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <map>
-#include <mutex>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
-#include "engine/gate.h"
-#include "engine/pool.h"
-#include "engine/requests.h"
-#include "engine/row_sums.h"
+#include "allocations.h"
+#include "engine/desk.h"
 
 using namespace penstock;
 using namespace penstock::engine;
 using namespace penstock::engine::testing;
-
-namespace {
-
-constexpr std::int64_t kMs = 1'000'000;
-
-Schedule merging() {
-  Schedule schedule;
-  schedule.inline_rows = 0;
-  schedule.merges = true;
-  schedule.max_batch_rows = 8;
-  return schedule;
-}
-
-// What a server's loops do for the pool.
-struct Desk {
-  explicit Desk(std::size_t threads = 1) {
-    const Status status =
-        Pool::start(threads, [this](std::size_t loop, Jobs& jobs) { take_back(loop, jobs); }, &pool);
-    REQUIRE(status.is_ok());
-  }
-  ~Desk() { pool->stop(); }
-
-  // Null where it was refused; why stands in `refusal`.
-  Job* push(const std::shared_ptr<Version>& version, double first = 1,
-            std::size_t level = Line::kDefaultLevel, std::int64_t deadline_ns = kNoDeadline,
-            std::size_t loop = 0) {
-    Lane*& origin = origins[version.get()];
-    if (origin == nullptr) REQUIRE(version->add_lane(true, &origin).is_ok());
-    Request request;
-    request.id = std::to_string(first);
-    request.inputs = {matrix(1, {first, 0, 0})};
-    const std::string message = request.encode();
-    Jobs made(1);
-    Job& job = made.front();
-    const auto view = std::as_bytes(std::span(message));
-    job.bytes.assign(view.begin(), view.end());
-    job.version = version;
-    job.origin = origin;
-    job.rows = 1;
-    job.level = level;
-    job.arrived_ns = monotonic_ns();
-    job.deadline_ns = deadline_ns;
-    job.loop = loop;
-    refusal = pool->push(made);
-    return refusal.is_ok() ? &job : nullptr;
-  }
-
-  void take_back(std::size_t loop, Jobs& jobs) {
-    const std::lock_guard lock(mutex);
-    for (const Job& job : jobs) CHECK(job.loop == loop);
-    ++deliveries;
-    done.splice(done.end(), jobs);
-    changed.notify_all();
-  }
-  bool wait(std::size_t count) {
-    std::unique_lock lock(mutex);
-    return changed.wait_until(lock, std::chrono::system_clock::now() + std::chrono::seconds(20),
-                              [&] { return done.size() >= count; });
-  }
-  // What each request asked first with, in the order of the answers.
-  std::vector<double> answers() {
-    const std::lock_guard lock(mutex);
-    std::vector<double> values;
-    for (Job& job : done) {
-      if (!job.status.is_ok()) continue;
-      const std::string bytes(reinterpret_cast<const char*>(job.reply.data()), job.reply.size());
-      const Answer answer = decode_answer(std::string_view(bytes).substr(5));
-      CHECK(answer.id == std::to_string(answer.doubles().at(0)));
-      values.push_back(answer.doubles().at(0));
-    }
-    return values;
-  }
-  std::vector<Code> codes() {
-    const std::lock_guard lock(mutex);
-    std::vector<Code> found;
-    for (const Job& job : done) found.push_back(job.status.code());
-    return found;
-  }
-
-  std::map<const Version*, Lane*> origins;
-  std::mutex mutex;
-  std::condition_variable changed;
-  Jobs done;
-  std::size_t deliveries = 0;
-  Status refusal;
-  std::unique_ptr<Pool> pool;
-};
-
-std::int64_t counter(const Version& version, std::string_view name) {
-  for (const auto& [key, value] : version.counters()) {
-    if (key == name) return value;
-  }
-  return -1;
-}
-
-}  // namespace
 
 TEST_CASE("a worker takes all that waits, up to the limit, and gives it back in one piece") {
   Gate gate;
@@ -151,30 +50,6 @@ TEST_CASE("requests that do not share runs go to as many workers as there are") 
   CHECK(gate.seen() == std::vector<std::int64_t>{1, 1, 1, 1});
 }
 
-TEST_CASE("the more urgent go first; who has waited long enough counts as more urgent") {
-  Gate gate;
-  Schedule schedule = merging();
-  schedule.merges = false;
-  const std::shared_ptr<Version> version = gated(gate, schedule);
-  Desk desk;
-  desk.push(version, 0);
-  REQUIRE(gate.wait_for_runs(1));
-  desk.push(version, 3, 2);
-  desk.push(version, 2, 1);
-  desk.push(version, 1, 0);
-  gate.set(true);
-  REQUIRE(desk.wait(4));
-  CHECK(desk.answers() == std::vector<double>{0, 1, 2, 3});
-
-  Job job;
-  job.arrived_ns = 1000;
-  job.level = 2;
-  CHECK(Line::level(job, 1000) == 2);
-  CHECK(Line::level(job, 1000 + Line::kPromoteNs) == 1);
-  CHECK(Line::level(job, 1000 + 5 * Line::kPromoteNs) == 0);
-  CHECK(Line::level(job, 500) == 2);  // a clock that another thread read earlier
-}
-
 TEST_CASE("a line that is full refuses, with what to do") {
   Gate gate;
   Schedule schedule = merging();
@@ -191,6 +66,80 @@ TEST_CASE("a line that is full refuses, with what to do") {
   CHECK(desk.refusal.message().find("pool.threads") != std::string::npos);
   gate.set(true);
   CHECK(desk.wait(3));
+}
+
+TEST_CASE("what is cancelled while no worker is free holds no memory, and its version once at most") {
+  Gate gate;
+  const std::shared_ptr<Version> version = gated(gate, merging());
+  Desk desk;
+  desk.push(version);
+  REQUIRE(gate.wait_for_runs(1));
+  SUBCASE("when others wait") { desk.push(version); }
+  SUBCASE("when nobody else does") {}
+  const std::int64_t before = penstock::testing::live_bytes();
+  const long shares = version.use_count();
+  for (int i = 0; i < 50; ++i) {
+    Job* const job = desk.push(version, 7, 2, kNoDeadline, 0, 1 << 20);
+    REQUIRE(job != nullptr);
+    desk.pool->cancel(*job, monotonic_ns());
+  }
+  CHECK(penstock::testing::live_bytes() - before < (1 << 20));
+  CHECK(version.use_count() <= shares + 1);
+  CHECK(counter(*version, "cancelled") == 50);
+  gate.set(true);
+  REQUIRE(desk.wait(1));
+}
+
+TEST_CASE("the last share of a version is let go of by a worker, also where all its requests are cancelled") {
+  Gate busy;
+  const std::shared_ptr<Version> other = gated(busy, merging(), "2");
+  Desk desk;
+  desk.push(other);
+  REQUIRE(busy.wait_for_runs(1));
+  std::atomic<bool> ended{false};
+  std::thread::id where;
+  auto model = std::make_shared<RowSums>();
+  model->at_end = [&] {
+    where = std::this_thread::get_id();
+    ended = true;
+  };
+  std::shared_ptr<Version> version = version_of(std::move(model));
+  version->set_schedule(merging());
+  SUBCASE("for the first time") {}
+  SUBCASE("when a worker let go of such a share before") {
+    desk.pool->cancel(*desk.push(version), monotonic_ns());
+    desk.push(other);
+    busy.admit_one();
+    REQUIRE(busy.wait_for_runs(2));
+    CHECK(version.use_count() == 1);
+  }
+  Job* const one = desk.push(version);
+  Job* const two = desk.push(version);
+  version.reset();
+  desk.pool->cancel(*one, monotonic_ns());
+  desk.pool->cancel(*two, monotonic_ns());
+  CHECK_FALSE(ended);
+  busy.set(true);
+  for (int i = 0; i < 4000 && !ended; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  REQUIRE(ended);
+  CHECK(where != std::this_thread::get_id());
+}
+
+TEST_CASE("of a request that was run its worker keeps nothing but the id that a stream's failure names") {
+  Gate gate;
+  gate.set(true);
+  const std::shared_ptr<Version> version = gated(gate, merging());
+  Desk desk;
+  desk.streamed = true;
+  desk.push(version, 1, 1, kNoDeadline, 0, 1 << 20);
+  desk.push(version, 2, 1, monotonic_ns(), 0, 1 << 20);
+  desk.columns = 2;  // one less than there are
+  desk.push(version, 3, 1, kNoDeadline, 0, 1 << 20);
+  REQUIRE(desk.wait(3));
+  for (Job& job : desk.done) {
+    CHECK(job.bytes.capacity() < 1024);
+    if (!job.status.is_ok()) CHECK((job.id == std::to_string(2.0) || job.id == std::to_string(3.0)));
+  }
 }
 
 TEST_CASE("what is cancelled while it waits is dropped and counted, and never runs") {
@@ -226,30 +175,35 @@ TEST_CASE("whose deadline passes while it waits is told so without a run") {
   gate.set(true);
   REQUIRE(desk.wait(3));
   CHECK(gate.seen() == std::vector<std::int64_t>{1, 1});
-  CHECK(desk.codes() == std::vector<Code>{Code::kOk, Code::kOk, Code::kDeadlineExceeded});
+  CHECK(desk.codes() == std::vector<Code>{Code::kOk, Code::kDeadlineExceeded, Code::kOk});
   CHECK(counter(*version, "expired") == 1);
   CHECK(counter(*version, "failures") == 1);
 }
 
-TEST_CASE("one version's flood leaves the others their share") {
-  Gate flood_gate;
-  Gate other_gate;
+TEST_CASE("requests too few for a shared run are left to other workers, and wait for none of the others") {
+  Gate gate;
   Schedule schedule = merging();
-  schedule.merges = false;
-  schedule.fixed_ns = 10 * kMs;  // as measured: what a turn is charged with
-  const std::shared_ptr<Version> flooded = gated(flood_gate, schedule, "1");
-  const std::shared_ptr<Version> other = gated(other_gate, schedule, "2");
-  other_gate.set(true);
+  schedule.min_batch_rows = 4;
+  const std::shared_ptr<Version> version = gated(gate, schedule);
   Desk desk;
-  desk.push(flooded, 0);
-  REQUIRE(flood_gate.wait_for_runs(1));
-  for (int i = 1; i <= 20; ++i) desk.push(flooded, i);
-  for (int i = 101; i <= 103; ++i) desk.push(other, i);
-  flood_gate.set(true);
-  REQUIRE(desk.wait(24));
-  const std::vector<double> order = desk.answers();
-  const auto last_of_other = std::ranges::find(order, 103.0) - order.begin();
-  CHECK(last_of_other <= 8);  // not behind the twenty
+  desk.push(version);
+  REQUIRE(gate.wait_for_runs(1));
+  std::size_t deliveries = 0;
+  std::vector<std::int64_t> runs;
+  SUBCASE("fewer than it takes") {
+    for (int i = 0; i < 3; ++i) desk.push(version);
+    deliveries = 4;
+    runs = {1, 1, 1, 1};
+  }
+  SUBCASE("as many as it takes") {
+    for (int i = 0; i < 4; ++i) desk.push(version);
+    deliveries = 2;
+    runs = {1, 4};
+  }
+  gate.set(true);
+  REQUIRE(desk.wait(runs.size() == 4 ? 4 : 5));
+  CHECK(desk.deliveries == deliveries);
+  CHECK(gate.seen() == runs);
 }
 
 TEST_CASE("a request waits for company no longer than it is told to") {

@@ -156,19 +156,94 @@ TEST_CASE("a gathered call that is reset or lost in the same turn is not run") {
 }
 
 TEST_CASE("bodies that were put together from several reads share runs as well, and are let go of") {
-  Turns turns(2);
+  engine::Schedule schedule;
+  schedule.max_batch_rows = 6000;
+  Turns turns(2, schedule);
   for (int round = 0; round < 3; ++round) {
     turns.runs.clear();
     std::vector<std::int32_t> ids;
     // 72 KiB: more than a stream keeps of its own.
     for (std::size_t i = 0; i < 2; ++i) ids.push_back(turns.ends[i]->peer.call(kUnary, request(2.0, 3000)));
     for (int i = 0; i < 12; ++i) turns.turn();
+    if (round > 0) CHECK(turns.runs == std::vector<std::int64_t>{6000});
     for (std::size_t i = 0; i < 2; ++i) {
       CHECK(turns.sum(i, ids[i]) == 4);
       CHECK(turns.ends[i]->connection->session().buffered() == 0);
       turns.ends[i]->peer.forget();
     }
   }
+}
+
+TEST_CASE("whoever can share no run on the loop waits for nobody") {
+  engine::Schedule schedule;
+  std::int64_t rows = 1;
+  SUBCASE("as all that may run there is too little to share") {
+    schedule.inline_rows = 4;
+    schedule.min_batch_rows = 6;
+    rows = 3;
+  }
+  SUBCASE("as it fills the largest run alone") {
+    schedule.max_batch_rows = 8;
+    rows = 8;
+  }
+  Turns turns(3, schedule);
+  for (int round = 0; round < 3; ++round) {
+    turns.runs.clear();
+    std::vector<std::int32_t> ids;
+    std::size_t used = 0;
+    for (const auto& end : turns.ends) {
+      ids.push_back(end->peer.call(kUnary, request(1, rows)));
+      end->transport->incoming += end->peer.pull();
+      REQUIRE(end->connection->read(std::span(turns.buffer).subspan(used)));
+      used += end->connection->taken();
+    }
+    CHECK(turns.service->gathered() == 0);
+    turns.finish();
+    CHECK(turns.runs == std::vector<std::int64_t>{rows, rows, rows});
+    for (std::size_t i = 0; i < 3; ++i) CHECK(turns.sum(i, ids[i]) == 3);
+  }
+}
+
+TEST_CASE("versions that are asked in the same turn have runs of their own") {
+  Turns turns(2);
+  std::vector<std::int64_t> other_runs;
+  auto other = std::make_shared<RowSums>();
+  other->at_run = [&](std::int64_t rows) { other_runs.push_back(rows); };
+  std::shared_ptr<engine::Version> version;
+  engine::Schedule schedule;
+  schedule.merges = true;
+  REQUIRE(
+      engine::Version::make({"others", "7", "d", other, nullptr, false, {}, 0, schedule}, &version).is_ok());
+  auto snapshot = snapshot_of(turns.version);
+  snapshot->models.emplace("others", snapshot_of(version)->models.at("rows"));
+  for (auto& [name, model] : snapshot->models) {
+    engine::Hosted& hosted = model.hosted[0];
+    REQUIRE(hosted.version->add_lane(true, &hosted.lanes.emplace_back()).is_ok());
+  }
+  turns.shared.snapshot.publish(snapshot);
+  turns.service->adopt();
+  Request of_other;
+  of_other.model = "others";
+  of_other.inputs = {matrix(1, {10, 10, 10})};
+  for (int round = 0; round < 2; ++round) {
+    turns.runs.clear();
+    other_runs.clear();
+    std::vector<std::int32_t> ids;
+    std::vector<std::int32_t> other_ids;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ids.push_back(turns.ends[i]->peer.call(kUnary, request(static_cast<double>(i))));
+      other_ids.push_back(turns.ends[i]->peer.call(kUnary, framed(of_other.encode())));
+    }
+    turns.turn();
+    for (std::size_t i = 0; i < 2; ++i) {
+      CHECK(turns.sum(i, ids[i]) == static_cast<double>(i) + 2);
+      CHECK(turns.sum(i, other_ids[i]) == 30);
+      const Reply& reply = turns.ends[i]->peer.reply(other_ids[i]);
+      CHECK(decode_answer(unframed(reply.body).at(0)).model == "others");
+    }
+  }
+  CHECK(turns.runs == std::vector<std::int64_t>{2});
+  CHECK(other_runs == std::vector<std::int64_t>{2});
 }
 
 TEST_CASE("who is refused in a shared run is refused alone") {
