@@ -28,7 +28,6 @@ constexpr std::uint32_t kContents = 5;
 constexpr std::uint32_t kErrorMessage = 1;
 constexpr std::uint32_t kInferResponse = 2;
 
-constexpr std::size_t kMaxMessage = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kRawLengthBytes = 4;  // before each element of a raw BYTES tensor
 
 // The sizes of one output's parts on the wire, found before anything is written.
@@ -208,7 +207,7 @@ std::span<const Piece> encode_infer_response(const InferResponse& response, std:
     }
   }
   const std::size_t whole = response.stream ? length_field_size(message) : message;
-  if (whole > kMaxMessage) return {};
+  if (whole > kMaxMessageBytes) return {};
 
   const std::span<std::byte> written = arena.uninitialised<std::byte>(prefix + whole - borrowed_bytes);
   const std::span<Piece> pieces = arena.array<Piece>(2 * borrowed + 1);

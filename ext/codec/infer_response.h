@@ -13,6 +13,8 @@
 
 namespace penstock::codec {
 
+inline constexpr std::size_t kMaxMessageBytes = INT32_MAX;  // of any protobuf message
+
 struct InferResponse {
   // model_name, model_version and parameters as they stand on the wire, encoded once a version by
   // encode_response_head().

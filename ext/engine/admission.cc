@@ -16,16 +16,6 @@ namespace {
 // A message of more bytes is not decoded on a loop if the pool may do it: numbers that do not lie aligned are
 // copied, and each string is looked at.
 constexpr std::size_t kDecodeHereBytes = 256 * 1024;
-// A tensor without elements may have any number of rows. Sums of as many as these still fit.
-constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
-
-std::int64_t rows_of(const codec::InferRequest& request) noexcept {
-  std::int64_t rows = 0;
-  for (const codec::InputTensor& input : request.inputs) {
-    if (!input.tensor.shape.empty()) rows = std::max(rows, input.tensor.shape[0]);
-  }
-  return std::min(rows, kMostRows);
-}
 
 bool wants_more(const Admitted& admitted) noexcept {
   const std::span<const TensorSpec> more = admitted.version->optional_outputs();
@@ -97,7 +87,9 @@ Status admit(const Snapshot& snapshot, std::size_t lane, std::uint64_t turn, con
     PENSTOCK_RETURN_IF_ERROR(find());
     const Schedule& schedule = admitted->version->schedule();
     *place = Place::kHere;
-    if (schedule.merges || schedule.uses_pool()) admitted->rows = rows_of(admitted->request);
+    if (schedule.merges || schedule.uses_pool()) {
+      admitted->rows = admitted->version->inputs().rows_of(admitted->request);
+    }
     // What was measured is a run for the outputs that everybody gets.
     if (schedule.uses_pool() && (admitted->rows > schedule.inline_rows || wants_more(*admitted))) {
       *place = Place::kPool;

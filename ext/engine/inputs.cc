@@ -1,5 +1,6 @@
 #include "engine/inputs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -140,6 +141,7 @@ Status Inputs::make(std::span<const TensorSpec> specs, bool columns,
   inputs.specs_.assign(specs.begin(), specs.end());
   inputs.empty_is_missing_.assign(specs.size(), false);
   inputs.max_rows_ = max_rows;
+  inputs.columns_ = columns;
   inputs.takes_matrix_ = columns && !specs.empty();
   if (max_rows < 0) return invalid_argument("max_rows is negative");
   for (std::uint32_t i = 0; i < specs.size(); ++i) {
@@ -159,6 +161,19 @@ Status Inputs::make(std::span<const TensorSpec> specs, bool columns,
   }
   *made = std::move(inputs);
   return Status::ok();
+}
+
+std::int64_t Inputs::rows_of(const codec::InferRequest& request) const noexcept {
+  const auto is_batch = [](const TensorSpec& spec) { return !spec.shape.empty() && spec.shape[0] == -1; };
+  // Those that have rows agree, or are refused when they are bound: one tells.
+  const auto telling = columns_ ? specs_.end() : std::ranges::find_if(specs_, is_batch);
+  if (!columns_ && telling == specs_.end()) return 1;
+  for (const codec::InputTensor& input : request.inputs) {
+    const TensorView& tensor = input.tensor;
+    if (!columns_ && tensor.name != telling->name) continue;
+    return tensor.elements > 0 && !tensor.shape.empty() ? tensor.shape[0] : 1;
+  }
+  return 1;
 }
 
 Status Inputs::match(const codec::InferRequest& request, Arena& arena,

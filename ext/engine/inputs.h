@@ -32,6 +32,10 @@ class Inputs {
   // Whether one FP32 or FP64 tensor `features` may stand for all columns.
   bool takes_matrix() const noexcept { return takes_matrix_; }
 
+  // The rows of a request that is not bound yet, for estimates: at least 1, and none that its elements do not
+  // bear out.
+  std::int64_t rows_of(const codec::InferRequest& request) const noexcept;
+
   // The request's tensors in the order of specs(), checked. INVALID_ARGUMENT names the tensor, what came and
   // what was expected.
   Status bind_tensors(const codec::InferRequest& request, Arena& arena, std::span<const TensorView>* bound,
@@ -55,6 +59,7 @@ class Inputs {
   std::vector<TensorSpec> specs_;
   std::vector<bool> empty_is_missing_;
   TextMap<std::uint32_t> by_name_;
+  bool columns_ = false;
   bool takes_matrix_ = false;
   std::int64_t max_rows_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "base/guarded.h"
 #include "codec/grpc_message.h"
@@ -56,20 +57,27 @@ void count_run(Lane& lane, const Execution& execution, std::int64_t ran, std::in
   tally.encode_ns.add(encoded - execution.executed_ns);
 }
 
+Status too_large() {
+  return {Code::kResourceExhausted,
+          "the answer would be larger than a protobuf message can be (2 GiB); send fewer rows at once"};
+}
+
 Status encode(const Admitted& admitted, const Execution& execution, std::size_t borrow_at, Arena& arena,
               InferAnswer* answer) {
   const InferCall& call = admitted.call;
   answer->pieces =
       admitted.version->encode(admitted.request, admitted.arm, execution,
                                call.framed ? codec::kPrefixBytes : 0, borrow_at, call.streamed, arena);
-  if (answer->pieces.empty()) {
-    return {Code::kResourceExhausted,
-            "the answer would be larger than a protobuf message can be (2 GiB); "
-            "send fewer rows at once"};
-  }
+  if (answer->pieces.empty()) return too_large();
   answer->bytes = 0;
   for (const codec::Piece& piece : answer->pieces) answer->bytes += piece.bytes.size();
   return Status::ok();
+}
+
+// Before its memory is taken.
+Status check_size(const Version& version, const Bound& bound) {
+  const double bytes = static_cast<double>(bound.rows) * version.row_bytes(bound.wanted);
+  return bytes > static_cast<double>(codec::kMaxMessageBytes) ? too_large() : Status::ok();
 }
 
 Status check_deadline(const Admitted& admitted, std::int64_t now_ns, std::string_view when) {
@@ -82,6 +90,7 @@ Status run_alone(const Admitted& admitted, const Bound& bound, std::int64_t ran,
                  InferAnswer* answer) {
   Lane& lane = *admitted.lane;
   Execution& execution = answer->execution;
+  PENSTOCK_RETURN_IF_ERROR(check_size(*admitted.version, bound));
   PENSTOCK_RETURN_IF_ERROR(admitted.version->execute(lane, bound, arena, &execution));
   PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, execution.executed_ns, "while the model ran"));
   const bool handed_on = lies_in(admitted.call.message, execution.results.tensors);
@@ -150,14 +159,19 @@ class Together {
  private:
   Status bind(std::size_t member) {
     const Admitted& admitted = members_[member];
-    PENSTOCK_RETURN_IF_ERROR(check_deadline(admitted, monotonic_ns(), "before the model ran"));
     return admitted.version->bind(admitted.request, arena_, &bounds_[member]);
   }
 
   void fail(std::size_t member, Status status) noexcept {
     status = counted(members_[member], std::move(status));
     answer_.clear();
+    give(member, std::move(status));
+  }
+
+  void give(std::size_t member, Status status) noexcept {
     receiver_.receive(member, std::move(status), answer_);
+    answer_.clear();
+    answered_ = true;
   }
 
   // The first of those that are left, and what agrees with it and finds room; the others stay.
@@ -170,16 +184,47 @@ class Together {
       const Bound& bound = bounds_[member];
       if (taken == 0 || (bound.rows <= max_rows_ - rows && agree(first, bound))) {
         rows += bound.rows;
-        parts_[taken] = &bound;
         group_[taken++] = member;
       } else {
         left_[stay++] = member;
       }
     }
     left_ = left_.first(stay);
-    if (taken > 1 && rows >= members_[0].version->schedule().min_batch_rows && run_shared(taken, rows))
-      return;
-    for (std::size_t i = 0; i < taken; ++i) run_one(group_[i]);
+    run_members(group_.first(taken));
+  }
+
+  // Of those that are in time, in one run if that can be.
+  void run_members(std::span<std::size_t> members) noexcept {
+    if (std::exchange(answered_, false)) receiver_.pause();
+    members = in_time(members);
+    if (members.empty()) return;
+    if (members.size() == 1) return run_one(members[0]);
+    std::int64_t rows = 0;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      parts_[i] = &bounds_[members[i]];
+      rows += parts_[i]->rows;
+    }
+    if (rows < members_[0].version->schedule().min_batch_rows) {
+      for (std::size_t i = 0; i < members.size(); ++i) run_members(members.subspan(i, 1));
+    } else if (!run_shared(members, rows)) {
+      run_members(members.first(members.size() / 2));
+      run_members(members.subspan(members.size() / 2));
+    }
+  }
+
+  std::span<std::size_t> in_time(std::span<std::size_t> members) noexcept {
+    const std::int64_t now = monotonic_ns();
+    std::size_t kept = 0;
+    for (const std::size_t member : members) {
+      Status status =
+          guarded([&] { return check_deadline(members_[member], now, "before the model ran"); }, kNoMemory);
+      if (status.is_ok()) {
+        members[kept++] = member;
+      } else {
+        fail(member, std::move(status));
+      }
+    }
+    return members.first(kept);
   }
 
   void run_one(std::size_t member) noexcept {
@@ -189,15 +234,15 @@ class Together {
     Status status =
         guarded([&] { return run_alone(admitted, bounds_[member], ran, arena_, &answer_); }, kNoMemory);
     if (!status.is_ok()) return fail(member, std::move(status));
-    receiver_.receive(member, Status::ok(), answer_);
-    answer_.clear();
+    give(member, Status::ok());
   }
 
-  // False: nothing was answered; each has to run by itself.
-  bool run_shared(std::size_t count, std::int64_t rows) noexcept {
+  // With parts_ of each. False: nothing was answered.
+  bool run_shared(std::span<const std::size_t> members, std::int64_t rows) noexcept {
+    const std::size_t count = members.size();
     Execution whole;
     const std::int64_t ran = monotonic_ns();
-    const Admitted& any = members_[group_[0]];
+    const Admitted& any = members_[members[0]];
     std::span<std::span<const TensorView>> slices;
     const Status status = guarded([&]() -> Status {
       const Bound merged = merge(parts_.first(count), arena_);
@@ -212,7 +257,7 @@ class Together {
       return Status::ok();
     });
     if (!status.is_ok()) return false;
-    for (std::size_t i = 0; i < count; ++i) answer_one(group_[i], whole, *parts_[i], slices[i], ran);
+    for (std::size_t i = 0; i < count; ++i) answer_one(members[i], whole, *parts_[i], slices[i], ran);
     count_run(*any.lane, whole, ran, monotonic_ns());
     return true;
   }
@@ -234,8 +279,7 @@ class Together {
         kNoMemory);
     if (!status.is_ok()) return fail(member, std::move(status));
     engine::count(admitted, mine, ran);
-    receiver_.receive(member, Status::ok(), answer_);
-    answer_.clear();
+    give(member, Status::ok());
   }
 
   const std::span<const Admitted> members_;
@@ -247,6 +291,7 @@ class Together {
   std::span<std::size_t> group_;
   std::span<const Bound*> parts_;
   InferAnswer answer_;
+  bool answered_ = false;  // one of them, since the last pause
 };
 
 }  // namespace

@@ -47,12 +47,14 @@ class Receiver {
   virtual ~Receiver() = default;
   // Of the request at `index`. `answer` is empty where it failed, and lives during the call.
   virtual void receive(std::size_t index, Status status, InferAnswer& answer) noexcept = 0;
+  // Another run follows: what came so far need not wait for it.
+  virtual void pause() noexcept {}
 };
 
 // Runs requests of one version and one lane. Those that agree share runs, of at most `max_rows` rows and as
-// many as its schedule wants at least; a run that fails is made again for each request by itself, so that
-// nobody gets an error for another's rows. Calls `receiver` once for each; no piece of an answer is borrowed
-// but from a request that ran by itself.
+// many as its schedule wants at least; a run that fails is made again for each half of its requests, down to
+// one, so that nobody gets an error for another's rows. What is late when its run begins is not in it. Calls
+// `receiver` once for each; no piece of an answer is borrowed but from a request that ran by itself.
 void answer_together(std::span<const Admitted> members, std::int64_t max_rows, Arena& arena,
                      Receiver& receiver) noexcept;
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12,6 +11,7 @@
 
 #include "base/guarded.h"
 #include "base/scheduling.h"
+#include "base/signals.h"
 
 namespace penstock::engine {
 namespace {
@@ -61,12 +61,12 @@ class Pool::Worker final : public Receiver {
       const std::int64_t began = monotonic_ns();
       const std::int64_t estimate = version->schedule().cost_ns(run(*version, batch));
       pool_.charge(*version, monotonic_ns() - began - estimate);
-      pool_.deliver(batch);
     }
   }
 
   void receive(std::size_t index, Status status, InferAnswer& answer) noexcept override {
     Job& job = *jobs_[index];
+    done_.splice(done_.end(), *batch_, jobs_[index]);
     job.status = guarded([&]() -> Status {
       PENSTOCK_RETURN_IF_ERROR(std::move(status));
       if (jobs_.size() == 1 && answer.bytes >= kCopyBelow) {
@@ -98,14 +98,26 @@ class Pool::Worker final : public Receiver {
     job.version.reset();
   }
 
-  // The rows that take() counted with.
+  void pause() noexcept override { give_back(done_); }
+
+  // Neither the message nor the last share of a version is to be let go of on a loop: freeing takes its time.
+  void give_back(Jobs& done) noexcept {
+    for (Job& job : done) {
+      job.drop_message();
+      job.version.reset();
+    }
+    pool_.deliver(done);
+  }
+
+  // Delivers them. The rows that take() counted with.
   std::int64_t run(const Version& version, Jobs& batch) noexcept {
+    batch_ = &batch;
     std::int64_t rows = 0;
     for (const Job& job : batch) rows += job.rows;
     const Status status = guarded([&]() -> Status {
       Lane* lane = nullptr;
       PENSTOCK_RETURN_IF_ERROR(version.worker_lane(index_, &lane));
-      for (Job& job : batch) admit_job(version, *lane, job);
+      for (auto at = batch.begin(); at != batch.end(); ++at) admit_job(version, *lane, at);
       answer_together(members_, version.schedule().merges ? version.schedule().max_batch_rows : 1, arena_,
                       *this);
       return Status::ok();
@@ -113,11 +125,8 @@ class Pool::Worker final : public Receiver {
     if (!status.is_ok()) {
       for (Job& job : batch) job.status = status;
     }
-    // Nor the message nor the last share of a version is to be let go of on a loop: freeing takes its time.
-    for (Job& job : batch) {
-      job.drop_message();
-      job.version.reset();
-    }
+    done_.splice(done_.end(), batch);  // those that were not admitted
+    give_back(done_);
     members_.clear();
     jobs_.clear();
     arena_.reset();
@@ -125,7 +134,8 @@ class Pool::Worker final : public Receiver {
   }
 
   // Throws std::bad_alloc.
-  void admit_job(const Version& version, Lane& lane, Job& job) {
+  void admit_job(const Version& version, Lane& lane, Jobs::iterator at) {
+    Job& job = *at;
     const InferCall call{job.message(), job.arrived_ns, job.deadline_ns, true, job.streamed};
     Admitted admitted;
     job.status = admit(version, lane, call, arena_, &admitted);
@@ -137,25 +147,22 @@ class Pool::Worker final : public Receiver {
     admitted.arm = job.arm;
     jobs_.reserve(jobs_.size() + 1);
     members_.push_back(admitted);
-    jobs_.push_back(&job);
+    jobs_.push_back(at);
   }
 
   Pool& pool_;
   const std::size_t index_;
   Arena arena_;
   std::vector<Admitted> members_;
-  std::vector<Job*> jobs_;  // of each member
+  std::vector<Jobs::iterator> jobs_;  // of each member
+  Jobs* batch_ = nullptr;             // where they are until they are answered
+  Jobs done_;
 };
 
 Status Pool::start(std::size_t threads, Deliver deliver, std::unique_ptr<Pool>* made) {
   std::unique_ptr<Pool> pool(new Pool(std::move(deliver)));
-  // Signals belong to the control plane: the threads inherit this mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status status;
   try {
+    const SignalsBlocked blocked;
     pool->threads_.reserve(threads);
     for (std::size_t i = 0; i < threads; ++i) {
       pool->threads_.emplace_back([running = pool.get(), i] {
@@ -165,11 +172,10 @@ Status Pool::start(std::size_t threads, Deliver deliver, std::unique_ptr<Pool>* 
       });
     }
   } catch (const std::system_error& error) {
-    status = {Code::kResourceExhausted, std::string("cannot start a thread of the pool: ") + error.what()};
+    return {Code::kResourceExhausted, std::string("cannot start a thread of the pool: ") + error.what()};
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (status.is_ok()) *made = std::move(pool);
-  return status;
+  *made = std::move(pool);
+  return Status::ok();
 }
 
 Pool::~Pool() {

@@ -15,6 +15,15 @@ std::int64_t unix_ms(std::int64_t monotonic) noexcept {
   return duration_cast<milliseconds>(then.time_since_epoch()).count();
 }
 
+double bytes_of_row(const TensorSpec& tensor) noexcept {
+  if (tensor.shape.empty() || tensor.shape[0] != -1) return 0;
+  auto bytes = static_cast<double>(datatype_size(tensor.dtype));
+  for (std::size_t d = 1; d < tensor.shape.size(); ++d) {
+    bytes *= static_cast<double>(std::max<std::int64_t>(tensor.shape[d], 0));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
@@ -48,6 +57,7 @@ Status Version::make(Spec spec, std::shared_ptr<Version>* made) {
   const std::span<const TensorSpec> outputs = kept.executor->outputs();
   for (std::uint32_t i = 0; i < outputs.size(); ++i) {
     version->outputs_by_name_.emplace(outputs[i].name, i);
+    version->row_bytes_.push_back(bytes_of_row(outputs[i]));
     if (i < kept.executor->default_outputs()) version->default_outputs_.push_back(i);
   }
   const auto by_row = [](const TensorSpec& tensor) { return !tensor.shape.empty() && tensor.shape[0] == -1; };
@@ -161,6 +171,12 @@ Status Version::run(Lane& lane, const codec::InferRequest& request, Arena& arena
   Bound bound;
   PENSTOCK_RETURN_IF_ERROR(bind(request, arena, &bound));
   return execute(lane, bound, arena, execution);
+}
+
+double Version::row_bytes(std::span<const std::uint32_t> wanted) const noexcept {
+  double bytes = 0;
+  for (const std::uint32_t output : wanted) bytes += row_bytes_[output];
+  return bytes;
 }
 
 std::span<const codec::Piece> Version::encode(const codec::InferRequest& request, route::Arm arm,

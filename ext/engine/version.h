@@ -116,6 +116,8 @@ class Version {
   // Both.
   Status run(Lane& lane, const codec::InferRequest& request, Arena& arena, Execution* execution) const;
 
+  // Of one row of these outputs, all together; without those whose size is known only from the run.
+  double row_bytes(std::span<const std::uint32_t> wanted) const noexcept;
   // The whole answer on the wire, as codec::encode_infer_response() has it. Borrowed pieces live in
   // `execution`.
   std::span<const codec::Piece> encode(const codec::InferRequest& request, route::Arm arm,
@@ -145,6 +147,7 @@ class Version {
   Inputs inputs_;
   TextMap<std::uint32_t> outputs_by_name_;
   std::vector<std::uint32_t> default_outputs_;
+  std::vector<double> row_bytes_;  // of each output
   std::array<std::string, route::kArmCount> heads_;
   bool has_rows_ = false;
   mutable Line line_;

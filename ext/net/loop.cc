@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/scheduling.h"
+#include "base/signals.h"
 
 namespace penstock::net {
 namespace {
@@ -40,18 +40,12 @@ Status Loop::start(std::size_t index, Shared& shared, std::unique_ptr<Loop>* mad
     return {Code::kResourceExhausted, std::string("cannot make an event loop: ") + std::strerror(errno)};
   }
   loop->buffer_.resize(kReceiveBytes);
-  // Signals belong to the control plane: the loop's thread inherits this mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
+    const SignalsBlocked blocked;
     loop->thread_ = std::thread([running = loop.get()] { running->run(); });
   } catch (const std::system_error& error) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return {Code::kResourceExhausted, std::string("cannot start a loop's thread: ") + error.what()};
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   *made = std::move(loop);
   return Status::ok();
 }

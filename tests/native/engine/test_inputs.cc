@@ -117,6 +117,24 @@ TEST_CASE("a long list of expected names is cut, and a long name too") {
   CHECK(message.ends_with(", ..."));
 }
 
+TEST_CASE(
+    "the rows of a request that is not bound yet are those of an input that has rows, and one at least") {
+  const Inputs inputs =
+      inputs_of({{"weights", DataType::kFp32, {768}}, {"a", DataType::kFp32, {-1, 2}}}, false);
+  const Tensor weights{"weights", "FP32", {768}, raw_bytes(std::vector<float>(768))};
+  CHECK(inputs.rows_of(Decoded({weights, a(3)}).request) == 3);
+  CHECK(inputs.rows_of(Decoded({a(3), weights}).request) == 3);
+  CHECK(inputs.rows_of(Decoded({weights}).request) == 1);
+  CHECK(inputs.rows_of(Decoded({a(0)}).request) == 1);
+  CHECK(inputs.rows_of(Decoded({{"a", "FP32", {INT64_MAX, 0}, ""}}).request) == 1);
+  CHECK(inputs.rows_of(Decoded({{"a", "FP32", {}, raw_bytes<float>({1})}}).request) == 1);
+  const Inputs columns = inputs_of(kColumns, true);
+  CHECK(columns.rows_of(Decoded({s({"x", "y"}), n({1, 2})}).request) == 2);
+  CHECK(columns.rows_of(Decoded(std::vector<Tensor>{}).request) == 1);
+  const Inputs fixed = inputs_of({{"weights", DataType::kFp32, {768}}}, false);
+  CHECK(fixed.rows_of(Decoded({weights}).request) == 1);
+}
+
 TEST_CASE("a fixed first dimension is no batch") {
   const Inputs inputs =
       inputs_of({{"table", DataType::kFp64, {2}}, {"x", DataType::kFp64, {-1, 1}}}, false, {}, 5);

@@ -159,6 +159,41 @@ TEST_CASE("a deadline that has passed refuses before the model runs; one that pa
   }
 }
 
+TEST_CASE("an answer of more than a message holds is refused before the model takes memory for it") {
+  class Wide final : public executor::Executor {
+   public:
+    std::span<const TensorSpec> inputs() const noexcept override { return inputs_; }
+    std::span<const TensorSpec> outputs() const noexcept override { return outputs_; }
+    std::string describe() const override { return "a wide one"; }
+    Status make_context(std::unique_ptr<executor::Context>* made) const override {
+      *made = std::make_unique<executor::Context>();
+      return Status::ok();
+    }
+    Status run(executor::Context&, std::span<const TensorView>, std::span<const std::uint32_t>, Arena&,
+               executor::Results*) const override {
+      return {Code::kInternal, "it ran"};
+    }
+
+   private:
+    std::vector<TensorSpec> inputs_{{"x", DataType::kFp64, {-1, 3}}};
+    std::vector<TensorSpec> outputs_{{"wide", DataType::kFp64, {-1, 1 << 20}},  // 8 MiB a row
+                                     {"open", DataType::kFp64, {-1, -1}}};
+  };
+  std::shared_ptr<Version> version;
+  REQUIRE(
+      Version::make({"wide", "1", "d", std::make_shared<Wide>(), nullptr, false, {}, 0}, &version).is_ok());
+  Bench bench(version);
+  const auto rows = [](std::int64_t count) {
+    Request request;
+    request.inputs = {matrix(count, std::vector<double>(static_cast<std::size_t>(3 * count), 1.0))};
+    return request;
+  };
+  CHECK(bench.run(rows(255)).message() == "it ran");
+  const Status status = bench.run(rows(256));
+  CHECK(status.code() == Code::kResourceExhausted);
+  CHECK(status.message().find("send fewer rows at once") != std::string::npos);
+}
+
 TEST_CASE("counters add up requests, rows and stages; failures count apart") {
   auto model = std::make_shared<RowSums>();
   model->takes_ns = 1'000'000;

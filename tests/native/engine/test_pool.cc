@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +49,30 @@ TEST_CASE("requests that do not share runs go to as many workers as there are") 
   gate.set(true);
   REQUIRE(desk.wait(4));
   CHECK(gate.seen() == std::vector<std::int64_t>{1, 1, 1, 1});
+}
+
+TEST_CASE("of requests that a worker took together and has to run apart, each is given back at once") {
+  Gate gate;
+  auto model = std::make_shared<RowSums>();
+  model->at_run = [&gate](std::int64_t rows) {
+    if (rows > 1) throw std::runtime_error("no room for so many");
+    gate.pass(rows);
+  };
+  const std::shared_ptr<Version> version = version_of(std::move(model));
+  version->set_schedule(merging());
+  Desk desk;
+  desk.push(version, 1);
+  REQUIRE(gate.wait_for_runs(1));
+  for (int i = 2; i <= 4; ++i) desk.push(version, i);
+  for (std::size_t i = 1; i <= 3; ++i) {
+    gate.admit_one();
+    REQUIRE(gate.wait_for_runs(i + 1));  // the next one is under way
+    CHECK(desk.wait(i));
+  }
+  CHECK(desk.pool->running() == 1);
+  gate.admit_one();
+  REQUIRE(desk.wait(4));
+  CHECK(desk.answers() == std::vector<double>{1, 2, 3, 4});
 }
 
 TEST_CASE("a line that is full refuses, with what to do") {

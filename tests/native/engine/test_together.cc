@@ -1,10 +1,12 @@
 // Requests that share a run: merged, run once, taken apart again.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstring>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/merge.h"
@@ -48,6 +50,7 @@ class Group final : public Receiver {
     }
     ++received;
   }
+  void pause() noexcept override { pauses.push_back(received); }
   Answer decoded(std::size_t index) const { return decode_answer(bytes[index]); }
   std::int64_t counter(std::string_view name) const {
     for (const auto& [key, value] : version->counters()) {
@@ -62,6 +65,7 @@ class Group final : public Receiver {
   std::vector<Status> statuses;
   std::vector<std::string> bytes;
   std::size_t received = 0;
+  std::vector<std::size_t> pauses;  // how many had been received
   bool borrowed = false;
 
  private:
@@ -177,7 +181,7 @@ TEST_CASE("a row that a transform refuses is its own request's, with its place t
   CHECK(group.statuses[1].message().find("row 1") != std::string::npos);
 }
 
-TEST_CASE("a run that fails is made again for each by itself") {
+TEST_CASE("a run that fails is made again, down to each by itself") {
   auto model = std::make_shared<RowSums>();
   model->at_run = [](std::int64_t rows) {
     if (rows > 1) throw std::runtime_error("no room for so many");
@@ -187,6 +191,45 @@ TEST_CASE("a run that fails is made again for each by itself") {
   CHECK(group.decoded(0).doubles() == std::vector<double>{6});
   CHECK(group.statuses[1].code() == Code::kInternal);
   CHECK(group.decoded(2).doubles() == std::vector<double>{24});
+}
+
+TEST_CASE("one that makes a run fail costs the others few runs more") {
+  auto model = std::make_shared<RowSums>();
+  std::vector<std::int64_t> runs;
+  model->at_run = [&](std::int64_t rows) { runs.push_back(rows); };
+  std::shared_ptr<Version> version;
+  REQUIRE(Version::make({"rows", "1", "d", model, scaled(3), false, {}, 0}, &version).is_ok());
+  Group group(version);
+  std::vector<Request> requests(40);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const double value = i == 17 ? -1 : 1;  // the transform takes no negative ones
+    requests[i].inputs = {{"features", "FP64", {1, 3}, raw_bytes<double>({value, 1, 1})}};
+  }
+  group.run(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    CHECK(group.statuses[i].code() == (i == 17 ? Code::kInvalidArgument : Code::kOk));
+  }
+  CHECK(runs == std::vector<std::int64_t>{10, 5, 2, 2, 20});
+}
+
+TEST_CASE("what is answered is told before the next run") {
+  Group group(version_of(std::make_shared<RowSums>()));
+  Request largest = rows_of({1, 2, 3});
+  largest.outputs = {"largest"};
+  Request wrong_name = rows_of({1, 2, 3});
+  wrong_name.outputs = {"median"};
+  SUBCASE("two runs") {
+    group.run({rows_of({1, 2, 3}), largest, rows_of({4, 5, 6}), largest});
+    CHECK(group.pauses == std::vector<std::size_t>{2});
+  }
+  SUBCASE("a refusal, and a run") {
+    group.run({wrong_name, rows_of({1, 2, 3})});
+    CHECK(group.pauses == std::vector<std::size_t>{1});
+  }
+  SUBCASE("one run") {
+    group.run({rows_of({1, 2, 3}), rows_of({4, 5, 6})});
+    CHECK(group.pauses.empty());
+  }
 }
 
 TEST_CASE("only what agrees shares a run") {
@@ -232,6 +275,22 @@ TEST_CASE("whose deadline has passed is not part of the run") {
   CHECK(runs == std::vector<std::int64_t>{2});
   CHECK(group.statuses[1].code() == Code::kDeadlineExceeded);
   CHECK(group.counter("expired") == 1);
+  CHECK(group.decoded(2).doubles() == std::vector<double>{15});
+}
+
+TEST_CASE("what becomes late while others run is not run") {
+  auto model = std::make_shared<RowSums>();
+  std::vector<std::int64_t> runs;
+  model->at_run = [&](std::int64_t rows) {
+    runs.push_back(rows);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  Group group(version_of(model));
+  Request hurried = rows_of({1, 2, 3});
+  hurried.timeout_us = 10'000;
+  group.run({rows_of({1, 2, 3}), hurried, rows_of({4, 5, 6})}, 1);
+  CHECK(runs == std::vector<std::int64_t>{1, 1});
+  CHECK(group.statuses[1].code() == Code::kDeadlineExceeded);
   CHECK(group.decoded(2).doubles() == std::vector<double>{15});
 }
 
