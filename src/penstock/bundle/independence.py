@@ -13,7 +13,7 @@ import numpy as np
 
 from penstock.bundle.examples import Array, Arrays, cycle_rows, invent, open_dimension, rows_of
 from penstock.bundle.manifest import Manifest, Tensor
-from penstock.errors import BundleError, StatusError
+from penstock.errors import BundleError, ModelError, StatusError
 from penstock.models import MATRIX_KINDS
 from penstock.models.onnx import Options
 from penstock.models.onnx_operators import across_rows
@@ -57,7 +57,11 @@ def independent_rows(
         return Independence(0, f"it may run on {min(others)}, and only the CPU is tried")
     if name := open_dimension(manifest.inputs):
         return Independence(0, f"a dimension of '{name}' other than rows is open")
-    if found := across_rows(model):
+    try:
+        found = across_rows(model)
+    except ModelError:  # ONNX Runtime loaded it: it is served, whatever this reader makes of it
+        return Independence(0, "its operators cannot be read")
+    if found:
         return Independence(0, f"the operator {min(found)} may not work row by row")
     most = min(MOST, manifest.max_rows or MOST)
     try:

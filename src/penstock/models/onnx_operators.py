@@ -54,11 +54,12 @@ def nodes(path: str | Path) -> list[Node]:
     """Of the main graph and of the functions that it may call. Of If, Loop and Scan, which have graphs of
     their own, only these themselves. ModelError where the file is damaged.
     """
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        try:
+    try:
+        # An empty file cannot be mapped: a ValueError, too.
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return list(_nodes(content))
-        except (IndexError, ValueError, struct.error) as error:
-            raise ModelError(f"{Path(path).name} is no whole ONNX file.") from error
+    except (IndexError, ValueError, struct.error) as error:
+        raise ModelError("the model's file is no whole ONNX file.") from error
 
 
 def across_rows(path: str | Path) -> frozenset[str]:
@@ -132,7 +133,7 @@ def _attribute(content: mmap.mmap, at: int, end: int) -> tuple[str, tuple[int, .
 
 def _integers(content: mmap.mmap, at: int, end: int) -> tuple[str, tuple[int, ...]]:
     """A tensor's name and, if it is one of few 64-bit integers, these."""
-    name, kind = "", 0
+    name, kind, raw = "", 0, b""
     values: list[int] = []
     for number, start, stop in _fields(content, at, end):
         if number == _TENSOR_NAME:
@@ -144,8 +145,10 @@ def _integers(content: mmap.mmap, at: int, end: int) -> tuple[str, tuple[int, ..
         elif number == _TENSOR_INT64:
             values += _numbers(content, start, stop)
         elif number == _TENSOR_RAW:
-            values += (value for (value,) in struct.iter_unpack("<q", content[start:stop]))
-    return name, tuple(values) if kind == _INT64 else ()
+            raw = content[start:stop]
+    if kind != _INT64:
+        return name, ()
+    return name, (*values, *(value for (value,) in struct.iter_unpack("<q", raw)))
 
 
 def _numbers(content: mmap.mmap, at: int, end: int) -> Iterator[int]:

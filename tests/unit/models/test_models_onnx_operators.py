@@ -49,6 +49,25 @@ def test_they_are_those_of_the_onnx_package(tmp_path: Path) -> None:
     assert operators(path) == {node.op_type for node in onnx.load(path).graph.node}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int32", "bool"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_constants_of_other_types_and_of_any_length_are_passed_over(
+    dtype: str, count: int, tmp_path: Path
+) -> None:
+    weights = numpy_helper.from_array(np.ones(count, dtype), "w")  # as raw data
+    constant = helper.make_node("Constant", [], ["c"], value=weights)
+    cast = helper.make_node("Cast", ["c"], ["f"], to=TensorProto.FLOAT)
+    graph = helper.make_graph(
+        [constant, cast, helper.make_node("Add", ["x", "f"], ["y"])],
+        "constants",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", count])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", count])],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    assert operators(tmp_path / "m.onnx") == {"Constant", "Cast", "Add"}
+
+
 def test_a_damaged_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     whole = saved(tmp_path / "m.onnx").read_bytes()
     refused = 0
@@ -61,7 +80,7 @@ def test_a_damaged_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     assert refused > 100
     for bad in (b"\xff" * 12, b"\x0b", b"\x3a\x7f\x0a"):
         (tmp_path / "bad.onnx").write_bytes(bad)
-        with pytest.raises(ModelError, match=r"bad\.onnx is no whole ONNX file"):
+        with pytest.raises(ModelError, match="the model's file is no whole ONNX file"):
             operators(tmp_path / "bad.onnx")
 
 
