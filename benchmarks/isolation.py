@@ -19,11 +19,10 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -34,6 +33,7 @@ import results
 from models import gbm, perceptron
 from open_loop import GeneratorError, OpenLoop, Trace
 from penstock import _proto
+from penstock.bench import Body, Load
 from process import ServerProcess, penstock_server, pinned, split_cores
 
 DEAR_SECONDS = 0.020
@@ -68,40 +68,30 @@ def dear_request(repository: Path) -> bytes:
     return message
 
 
-@dataclass
 class DearLoad:
-    """Callers that each have one request to the dear model in flight, while they are let go."""
+    """Callers of a native generator, each with one request to the dear model in flight. Callers in Python
+    would hold up the cheap model's generator, whose core they share.
+    """
 
-    server: ServerProcess
-    request: bytes
-    taken: list[float] = field(default_factory=list)  # seconds
-    _going: threading.Event = field(default_factory=threading.Event)
-    _over: bool = False
+    def __init__(self, server: ServerProcess, request: bytes, core: int | None) -> None:
+        self._target = server.target
+        self._body = Body(request, (server.call("ModelInfer", request),))
+        cores = () if core is None else (core,)
+        self._load = Load(connections=IN_FLIGHT, streams=1, warmup=0.0, seconds=0.0, cores=cores, trace=True)
+        self.taken: list[float] = []  # seconds
 
     @contextmanager
-    def ready(self) -> Iterator[None]:
-        callers = [threading.Thread(target=self._call, daemon=True) for _ in range(IN_FLIGHT)]
-        for caller in callers:
-            caller.start()
-        try:
+    def during(self) -> Iterator[None]:
+        """As long as the block runs; the last answers are waited for. GeneratorError."""
+        with self._load.start(self._target, self._body) as running:
             yield
-        finally:
-            self._over = True
-            self._going.set()
-            for caller in callers:
-                caller.join()
-
-    def let_go(self) -> None:
-        self._going.set()
-
-    def hold(self) -> None:
-        self._going.clear()
-
-    def _call(self) -> None:
-        while self._going.wait() and not self._over:
-            began = time.perf_counter()
-            self.server.call("ModelInfer", self.request)
-            self.taken.append(time.perf_counter() - began)
+            running.stop()
+            result = running.finish()
+        if result.failed or result.times is None:
+            raise GeneratorError(
+                f"the dear model's requests failed: {[failure.label for failure in result.failures]}"
+            )
+        self.taken.extend(result.times[:, 2] / 1e9)
 
 
 @dataclass(frozen=True)
@@ -123,7 +113,8 @@ def measure(options: argparse.Namespace, directory: Path) -> tuple[list[Pair], l
     penstock.build(repository, name=cheap.name, version="1", model=cheap.path)
     dear = dear_request(repository)
     config = directory / "penstock.toml"
-    config.write_text(f'[models.dear.scheduling]\nexecution = "{"inline" if options.inline else "pool"}"\n')
+    # Where the dear one runs is left to what the server measures, but for --inline.
+    config.write_text('[models.dear.scheduling]\nexecution = "inline"\n' if options.inline else "")
     serving, generating = options.cores or (None, None)
     environment = {"PENSTOCK_SERVER_LOOPS": "1"}
     if generating is not None:
@@ -134,16 +125,16 @@ def measure(options: argparse.Namespace, directory: Path) -> tuple[list[Pair], l
         request = cheap.request()
         answer = server.call("ModelInfer", request)
         load = OpenLoop(server.target, request, [answer], rate=options.rate, core=generating)
-        callers = DearLoad(server, dear)
-        with callers.ready(), load.during() as outcome:
+        callers = DearLoad(server, dear, generating)
+        with load.during() as outcome:
             time.sleep(0.5)
             for number in range(2 * options.pairs):
                 beside = number % 4 in (1, 2)  # without, beside, beside, without
-                (callers.let_go if beside else callers.hold)()
-                time.sleep(SETTLE_SECONDS)
-                began = time.monotonic_ns()
-                time.sleep(options.seconds)
-                spans.append((began, time.monotonic_ns()))
+                with callers.during() if beside else nullcontext():
+                    time.sleep(SETTLE_SECONDS)
+                    began = time.monotonic_ns()
+                    time.sleep(options.seconds)
+                    spans.append((began, time.monotonic_ns()))
     if outcome.failed:
         raise GeneratorError(f"requests failed: {dict(outcome.failed)}")
     p99 = [

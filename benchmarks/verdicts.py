@@ -47,6 +47,8 @@ class Interval:
         )
 
     def __str__(self) -> str:
+        if math.isnan(self.median):
+            return "not shown"
         spread = f" ({self.low:.3g} to {self.high:.3g})" if self.low != self.high else ""
         return f"{self.median:.3g}{spread}"
 
@@ -118,12 +120,11 @@ class Verdict:
         return f"{self.budget.what:<66} {self.interval!s:<26} {self.budget.text:<9} {self.word}"
 
     def record(self) -> dict[str, Any]:
-        """For benchmarks/results."""
+        """For benchmarks/results; null where no round showed anything."""
+        ends = {name: getattr(self.interval, name) for name in ("low", "median", "high")}
         return {
             "what": self.budget.what,
-            "low": self.interval.low,
-            "median": self.interval.median,
-            "high": self.interval.high,
+            **{name: None if math.isnan(value) else value for name, value in ends.items()},
             "confidence": self.interval.confidence,
             "required": self.budget.text,
             "met": self.met,

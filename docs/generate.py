@@ -51,6 +51,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "forest benchmark": comparisons.forest,
     "server benchmark": comparisons.server,
     "hosting benchmark": comparisons.hosting,
+    "isolation benchmark": comparisons.isolation,
     "peers": comparisons.peers,
     "speed": benchmarks.speed,
     "api: build": api(penstock.build, build.Bundle, lineage.lineage_of, lineage.digest_frame),

@@ -1,4 +1,4 @@
-"""The figures of `make bench-forest`, `bench-server`, `bench-hosting` and `bench-peers`."""
+"""The figures of `make bench-forest`, `-server`, `-hosting`, `-isolation` and `-peers`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from parts.tables import rows
 PLOTS = "plots"  # beside the pages
 
 
-def interval(low: float, median: float, high: float) -> str:
-    """A median and where it may lie."""
+def interval(low: float | None, median: float | None, high: float | None) -> str:
+    """A median and where it may lie; nothing where no round showed anything."""
+    if low is None or median is None or high is None:
+        return ""
     return f"{median:.3g}" if low == high else f"{median:.3g} ({low:.3g} to {high:.3g})"
 
 
@@ -87,7 +89,14 @@ def server() -> str:
             for row in record["rows"]
         ],
     )
-    about = f"{measured_on(record)} {placed(record)} {record['rounds']} rounds in turns; medians."
+    asleep = " and ".join(
+        f"{row['model']} {median(row['asleep_p50_us'])} us" for row in record["rows"] if row["asleep_p50_us"]
+    )
+    about = (
+        f"{measured_on(record)} {placed(record)} {record['rounds']} rounds in turns; medians. "
+        f"1 x 1 p50 of Penstock with `server.spin_us = 0`, so that it sleeps at once as the loop does: "
+        f"{asleep}."
+    )
     return f"{about}\n\n{table}\n\n{requirements(record)}"
 
 
@@ -107,6 +116,21 @@ def hosting() -> str:
     )
     about = f"{measured_on(record)} {placed(record)} {record['rounds']} rounds in turns."
     return f"{about}\n\n{memory}\n\n{table}\n\n{requirements(record)}"
+
+
+def isolation() -> str:
+    """A cheap model beside a dear one."""
+    record = figures("isolation")
+    without, beside, ratio = (
+        statistics.median(values)
+        for values in (record["without_us"], record["beside_us"], record["ratios"]["p99"])
+    )
+    return (
+        f"{measured_on(record)} {placed(record)} The cheap model is asked {record['rate']:,.0f} times a "
+        f"second, at an even rate: p99 {without:,.0f} us without the dear one, {beside:,.0f} us beside it, "
+        f"{ratio:.2f} times as much (median of {len(record['ratios']['p99'])} pairs of slices). "
+        f"Required: at most {record['required']:g}. Met: {verdict(ratio <= record['required'])}."
+    )
 
 
 def medians(row: Any, runs: str) -> float:

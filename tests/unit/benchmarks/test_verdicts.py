@@ -78,6 +78,13 @@ def test_rounds_that_show_nothing_do_not_count() -> None:
     assert met(AT_MOST, [math.nan, math.nan, 9.0, 9.0, 9.0, 9.0, 9.0]) is None
 
 
+def test_what_no_round_showed_is_said_so_and_is_null_in_the_record() -> None:
+    verdict = Verdict.of(AT_MOST, [math.nan] * 7, short=False)
+    assert "not shown" in verdict.text()
+    assert "nan" not in verdict.text()
+    assert [verdict.record()[name] for name in ("low", "median", "high", "met")] == [None] * 4
+
+
 def test_a_figure_of_one_value_is_judged_as_it_is() -> None:
     single = Budget("memory", "memory", at_most=1.0, single=True)
     assert [met(single, [value]) for value in (0.99, 1.01)] == [True, False]
