@@ -144,8 +144,7 @@ class Together {
         },
         kNoMemory);
     for (std::size_t i = 0; i < members_.size(); ++i) {
-      Status status = roomy;
-      if (status.is_ok()) status = guarded([&] { return bind(i); }, kNoMemory);
+      Status status = guarded([&] { return roomy.is_ok() ? bind(i) : roomy; }, kNoMemory);
       if (!status.is_ok()) {
         fail(i, std::move(status));
       } else {
@@ -195,8 +194,8 @@ class Together {
 
   // Of those that are in time, in one run if that can be.
   void run_members(std::span<std::size_t> members) noexcept {
-    if (std::exchange(answered_, false)) receiver_.pause();
     members = in_time(members);
+    if (std::exchange(answered_, false)) receiver_.pause();
     if (members.empty()) return;
     if (members.size() == 1) return run_one(members[0]);
     std::int64_t rows = 0;

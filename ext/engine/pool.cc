@@ -117,15 +117,18 @@ class Pool::Worker final : public Receiver {
     const Status status = guarded([&]() -> Status {
       Lane* lane = nullptr;
       PENSTOCK_RETURN_IF_ERROR(version.worker_lane(index_, &lane));
-      for (auto at = batch.begin(); at != batch.end(); ++at) admit_job(version, *lane, at);
+      jobs_.reserve(batch.size());
+      members_.reserve(batch.size());
+      for (auto at = batch.begin(); at != batch.end();) admit_job(version, *lane, at++);
+      if (!done_.empty()) give_back(done_);  // who was refused does not wait for the run
       answer_together(members_, version.schedule().merges ? version.schedule().max_batch_rows : 1, arena_,
                       *this);
       return Status::ok();
     });
     if (!status.is_ok()) {
-      for (Job& job : batch) job.status = status;
+      for (Job& job : batch) job.status = guarded([&] { return status; });
     }
-    done_.splice(done_.end(), batch);  // those that were not admitted
+    done_.splice(done_.end(), batch);  // what no memory or no lane was there for
     give_back(done_);
     members_.clear();
     jobs_.clear();
@@ -141,11 +144,11 @@ class Pool::Worker final : public Receiver {
     job.status = admit(version, lane, call, arena_, &admitted);
     if (!job.status.is_ok()) {
       lane.counters.fail(monotonic_ns() - job.arrived_ns);
+      done_.splice(done_.end(), *batch_, at);
       return;
     }
     admitted.hosted = &job.version;
     admitted.arm = job.arm;
-    jobs_.reserve(jobs_.size() + 1);
     members_.push_back(admitted);
     jobs_.push_back(at);
   }

@@ -16,7 +16,7 @@ class Poller {
  public:
   explicit Poller(std::int64_t spin_ns) noexcept : spin_(spin_ns) {}
 
-  // The calls below give false, and errno, when the system refuses.
+  // False, and errno, when the system refuses; so do watch() and change().
   bool open() noexcept;
   // Events of `fd` come with `id` in data.u64.
   bool watch(int fd, std::uint32_t events, std::uint64_t id) noexcept;

@@ -25,7 +25,7 @@ struct Shared {
   Published<engine::Snapshot> snapshot;
   std::atomic<bool> draining{false};
   std::shared_ptr<Bridge> bridge;
-  std::unique_ptr<engine::Pool> pool;  // null: all requests run on the loops
+  std::unique_ptr<engine::Pool> pool;  // from before the first connection on; null without a server, in tests
 };
 
 }  // namespace penstock::net

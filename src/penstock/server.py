@@ -126,10 +126,12 @@ class Server:
         off: this waits for its end, however long that takes.
         """
         timeout = self._settings.server.drain_timeout_s if drain_timeout is None else drain_timeout
+        ends = time.monotonic() + timeout  # a disk that hangs takes of it
         if self._watcher is not None:
             self._watcher.stop()
         self._lifecycle.close()
-        drained = self._core.drain(timeout)  # the dispatcher goes on: its calls are among those that finish
+        # The dispatcher goes on: its calls are among those that finish.
+        drained = self._core.drain(max(0.0, ends - time.monotonic()))
         self._lines.stop()
         self._dispatcher.stop()
         self._core.stop()
@@ -242,7 +244,7 @@ def _until_stopped(server: Server, events: SimpleQueue[int], announce: Announce,
         except Empty:
             if time.monotonic() < ends:
                 continue
-            line = "stopped; a model that runs on was cut off"
+            line = "stopped; what still ran was cut off"
             announce(Event("stopped", line, drained=False))
             return _CUT_OFF
         if event == _STOPPED:

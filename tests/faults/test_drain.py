@@ -292,7 +292,7 @@ def test_a_model_that_runs_on_and_on_is_cut_off_too(
         assert server.wait() == 0
         assert time.monotonic() - began < SOON_S
         assert call.exception(10).code() == grpc.StatusCode.UNAVAILABLE
-    server.wait_for("stopped; a model that runs on was cut off")
+    server.wait_for("stopped; what still ran was cut off")
 
 
 def test_readiness_ends_before_the_connection_does(start_server: StartServer) -> None:

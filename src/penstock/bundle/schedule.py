@@ -98,7 +98,7 @@ def _place(
         what = "a row costs" if rows == 1 else f"{rows} rows cost"
         return 0, f"in the pool: {what} {_time(ns)}, over inline_us {pool.inline_us:g}"
     if all(tensor.shape[:1] != (-1,) for tensor in manifest.inputs):
-        # One size, which the core counts by the largest of the inputs.
+        # One size, and no open rows to count: each request is one to the core.
         return max((tensor.shape[0] for tensor in manifest.inputs if tensor.shape), default=0), "on the loops"
     return inline_rows, f"on the loops up to {inline_rows} rows"
 

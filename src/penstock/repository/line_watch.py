@@ -56,8 +56,8 @@ class LineWatch:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def look(self, now: float) -> list[Event]:
-        """What there is to tell, `now` on the monotonic clock."""
+    def look(self, now: float, *, last: bool = False) -> list[Event]:
+        """What there is to tell, `now` on the monotonic clock. The `last` time, all that is left."""
         events: list[Event] = []
         kept: dict[tuple[str, str], _Seen] = {}
         for model, version, loaded in self._view().ready():
@@ -71,7 +71,7 @@ class LineWatch:
                 seen.since = seen.since if seen.untold else self._looked_at
                 seen.untold += refused - seen.refused
                 seen.refused = refused
-            if seen.untold and now - seen.told_at >= TELL_S:
+            if seen.untold and (last or now - seen.told_at >= TELL_S):
                 events.append(
                     _refusals(model, version, loaded, seen.untold, now - seen.since, total["waiting"])
                 )
@@ -84,7 +84,7 @@ class LineWatch:
         ends = False
         while not ends:
             ends = self._stopping.wait(LOOK_S)
-            for event in self.look(time.monotonic()):
+            for event in self.look(time.monotonic(), last=ends):
                 self._report(event)
 
 

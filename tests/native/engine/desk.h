@@ -57,6 +57,7 @@ struct Desk {
     if (padding > 0) message += field(15, std::string(padding, 'x'));  // unknown, and skipped
     Jobs made(1);
     Job& job = made.front();
+    if (damaged) message += '\xff';
     const auto view = std::as_bytes(std::span(message));
     job.bytes.assign(view.begin(), view.end());
     job.id = id_in(job.bytes);
@@ -115,6 +116,7 @@ struct Desk {
   // Of what is pushed.
   std::size_t columns = 3;
   bool streamed = false;
+  bool damaged = false;     // what comes is no request
   std::int64_t ago_ns = 0;  // that it came
 
   std::map<const Version*, Lane*> origins;

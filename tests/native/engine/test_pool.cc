@@ -75,6 +75,24 @@ TEST_CASE("of requests that a worker took together and has to run apart, each is
   CHECK(desk.answers() == std::vector<double>{1, 2, 3, 4});
 }
 
+TEST_CASE("who is refused does not wait for those that were taken together with it") {
+  Gate gate;
+  const std::shared_ptr<Version> version = gated(gate, merging());
+  Desk desk;
+  desk.push(version, 1);
+  REQUIRE(gate.wait_for_runs(1));
+  desk.push(version, 2);
+  desk.damaged = true;
+  desk.push(version, 3);
+  gate.admit_one();
+  REQUIRE(gate.wait_for_runs(2));  // of the second
+  REQUIRE(desk.wait(2));
+  CHECK(desk.codes() == std::vector<Code>{Code::kOk, Code::kInvalidArgument});
+  gate.set(true);
+  REQUIRE(desk.wait(3));
+  CHECK(desk.answers() == std::vector<double>{1, 2});
+}
+
 TEST_CASE("a line that is full refuses, with what to do") {
   Gate gate;
   Schedule schedule = merging();

@@ -292,6 +292,7 @@ TEST_CASE("what becomes late while others run is not run") {
   CHECK(runs == std::vector<std::int64_t>{1, 1});
   CHECK(group.statuses[1].code() == Code::kDeadlineExceeded);
   CHECK(group.decoded(2).doubles() == std::vector<double>{15});
+  CHECK(group.pauses == std::vector<std::size_t>{2});  // and is told so before the next run
 }
 
 TEST_CASE("answers do not depend on who shared the run, to the last byte") {

@@ -34,9 +34,9 @@ class Hosted:
         seen = VersionView("delay", "3", State.READY, "", loaded)
         return RepositoryView({"delay": ModelView("delay", "3", {}, {"3": seen})})
 
-    def look(self, seconds: float) -> list[Event]:
+    def look(self, seconds: float, *, last: bool = False) -> list[Event]:
         """At so many seconds after the start."""
-        return self.watch.look(self.start + seconds)
+        return self.watch.look(self.start + seconds, last=last)
 
 
 @pytest.fixture
@@ -81,6 +81,15 @@ def test_what_was_refused_within_the_minute_is_told_even_if_it_ended(hosted: Hos
     assert (event.fields["count"], event.fields["seconds"]) == (3, 60)
     hosted.refused = 5
     assert len(hosted.look(200)) == 1
+
+
+def test_the_last_look_tells_what_is_left_whenever_the_line_before_was(hosted: Hosted) -> None:
+    hosted.refused = 1
+    hosted.look(5)
+    hosted.refused = 4
+    (event,) = hosted.look(10, last=True)
+    assert event.fields["count"] == 3
+    assert hosted.look(15, last=True) == []
 
 
 @pytest.mark.parametrize("digest", ["a", "b"])
